@@ -1,0 +1,67 @@
+package token
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
+)
+
+// errSignature says no more: what exactly did not match is of use to nobody but a forger.
+var errSignature = errors.New("the signature does not match the token and the key")
+
+// verifiers are jwx's, one an algorithm; they hold no state, so they are made once.
+var verifiers = func() map[Algorithm]jws.Verifier {
+	made := make(map[Algorithm]jws.Verifier)
+	for _, a := range Algorithms() {
+		v, err := jws.NewVerifier(jwa.SignatureAlgorithm(a))
+		if err != nil {
+			panic(fmt.Sprintf("jwx has no verifier for %s: %v", a, err)) // a build without the algorithm
+		}
+		made[a] = v
+	}
+	return made
+}()
+
+// Verify checks signature over signingInput, the bytes as received, with key alone. It never encodes or decodes
+// anything again, so a token has one spelling. A key that does not fit a is an error, as Fits says.
+func (a Algorithm) Verify(key any, signingInput, signature []byte) error {
+	if err := a.Fits(key); err != nil {
+		return err
+	}
+	if k, ok := key.(*rsa.PublicKey); ok && a.pss() != 0 {
+		return verifyPSS(a.pss(), k, signingInput, signature)
+	}
+	if verifiers[a].Verify(signingInput, signature, key) != nil {
+		return errSignature
+	}
+	return nil
+}
+
+// pss is the hash of a PS algorithm, and 0 for all others.
+func (a Algorithm) pss() crypto.Hash {
+	switch a {
+	case PS256:
+		return crypto.SHA256
+	case PS384:
+		return crypto.SHA384
+	case PS512:
+		return crypto.SHA512
+	}
+	return 0
+}
+
+// verifyPSS asks the standard library, because RFC 7518, section 3.5, wants a salt as long as the hash and jwx takes
+// a salt of any length.
+func verifyPSS(hash crypto.Hash, key *rsa.PublicKey, signingInput, signature []byte) error {
+	h := hash.New()
+	h.Write(signingInput)
+	opt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
+	if rsa.VerifyPSS(key, hash, h.Sum(nil), signature, opt) != nil {
+		return errSignature
+	}
+	return nil
+}
