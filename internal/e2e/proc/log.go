@@ -1,0 +1,93 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+)
+
+// Log collects lines and wakes those who wait for one.
+type Log struct {
+	mu     sync.Mutex
+	lines  []string
+	rest   string
+	closed bool
+	grown  chan struct{} // closed and replaced at each growth
+}
+
+func newLog() *Log { return &Log{grown: make(chan struct{})} }
+
+// Write takes what the process prints.
+func (l *Log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	parts := strings.Split(l.rest+string(b), "\n")
+	l.rest = parts[len(parts)-1]
+	l.lines = append(l.lines, parts[:len(parts)-1]...)
+	l.wake()
+	return len(b), nil
+}
+
+func (l *Log) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines, l.rest, l.closed = append(l.lines, l.rest), "", true
+	l.wake()
+}
+
+func (l *Log) wake() {
+	close(l.grown)
+	l.grown = make(chan struct{})
+}
+
+// Mark is the place after the last line so far, for WaitAfter.
+func (l *Log) Mark() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lines)
+}
+
+// Wait returns the first line that contains text, from the beginning on.
+func (l *Log) Wait(ctx context.Context, text string) (string, error) {
+	return l.WaitAfter(ctx, 0, text)
+}
+
+// WaitAfter returns the first line after mark that contains text.
+func (l *Log) WaitAfter(ctx context.Context, mark int, text string) (string, error) {
+	for {
+		l.mu.Lock()
+		lines, closed, grown := l.lines, l.closed, l.grown
+		l.mu.Unlock()
+		for ; mark < len(lines); mark++ {
+			if strings.Contains(lines[mark], text) {
+				return lines[mark], nil
+			}
+		}
+		if closed {
+			return "", errors.New("the process ended")
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// Contains says whether any line so far contains text.
+func (l *Log) Contains(text string) bool { return strings.Contains(l.String(), text) }
+
+// String is everything printed so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n") + "\n" + l.rest
+}
+
+// Tail is the last n lines.
+func (l *Log) Tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines[max(0, len(l.lines)-n):], "\n")
+}

@@ -1,0 +1,95 @@
+// Package proc starts server processes for end-to-end tests and for the demo, keeps what they print, lets a test
+// wait for a line of it, and ends each by its own pid.
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// Process is one running program. Whoever starts it ends it with Stop.
+type Process struct {
+	Name string
+	// Log holds everything the process has written to stdout and stderr.
+	Log  *Log
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error
+}
+
+// Start runs cmd in the background under a name used in messages. The process dies with its parent, so that a
+// test run that is killed leaves nothing behind.
+func Start(name string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{Name: name, Log: newLog(), cmd: cmd, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.Log, p.Log
+	dieWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		p.err = cmd.Wait()
+		p.Log.close()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// WaitLine returns the first line, printed already or still to come, that contains text. It fails when the
+// process ends first, and then says what it printed last.
+func (p *Process) WaitLine(ctx context.Context, text string) (string, error) {
+	line, err := p.Log.Wait(ctx, text)
+	if err != nil {
+		return "", fmt.Errorf("%s never printed %q: %w; its last lines:\n%s", p.Name, text, err, p.Log.Tail(15))
+	}
+	return line, nil
+}
+
+// Signal sends sig; SIGSTOP and SIGCONT freeze and thaw the process.
+func (p *Process) Signal(sig syscall.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("signal %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// ExitCode is the process's exit code; it waits for the end.
+func (p *Process) ExitCode() int {
+	<-p.done
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Stop asks the process to end (SIGTERM), kills it after grace, and waits. It may be called again.
+func (p *Process) Stop(grace time.Duration) error {
+	// A frozen process takes no SIGTERM; waking one that runs does nothing.
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		return fmt.Errorf("%s did not end within %s of SIGTERM and was killed", p.Name, grace)
+	}
+	var exit *exec.ExitError
+	if p.err != nil && !errors.As(p.err, &exit) {
+		return fmt.Errorf("wait for %s: %w", p.Name, p.err)
+	}
+	return nil
+}
+
+// Kill ends the process at once, as a crash would.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Signal(os.Kill)
+	<-p.done
+}
