@@ -1,0 +1,172 @@
+package room
+
+import (
+	"fmt"
+
+	"github.com/usher-im/usher/internal/reason"
+)
+
+// Wildcard is the claim that names any room, and the subject that names any tenant.
+const Wildcard = "*"
+
+// nameDoesNotMatch is the second code that Jitsi's client knows for a room that is not the token's.
+const nameDoesNotMatch = "room-name-does-not-match"
+
+// Rules are a profile's rules about rooms (profiles.NAME.rooms).
+type Rules struct {
+	// VerifyDomain: the token's subject must fit the room's tenant or domain.
+	VerifyDomain bool
+	// RequireClaim: a token without a room claim opens no room.
+	RequireClaim bool
+	// AllowCreate: a token may open a room that does not exist yet.
+	AllowCreate bool
+	// AllowWildcard: "*", and patterns that come to the same, are accepted.
+	AllowWildcard bool
+	// Patterns says how context.room.regex is read: PatternsLua (also ""), PatternsRE2 or PatternsDeny.
+	Patterns string
+	// MUCPrefix is the first label of MUC domains; "" is conference.
+	MUCPrefix string
+}
+
+// Claim is what a token says about rooms.
+type Claim struct {
+	Rooms          []string
+	Present, Regex bool
+	// Subject is sub: a domain, a tenant or "*".
+	Subject string
+	// ContextTenant is context.tenant. It opens and closes nothing: TenantMismatch compares it with the URL's tenant.
+	ContextTenant string
+}
+
+// Prepared is a claim read under some rules, once for all rooms that will be asked about. It does not change.
+type Prepared struct {
+	// refused is set where the claim opens no room whatever.
+	refused  *reason.Problem
+	claim    Claim
+	anyRoom  bool
+	names    []name
+	patterns []pattern
+	subject  subject
+}
+
+// name is a room that a claim names; with a tenant, the room of that tenant alone.
+type name struct{ tenant, name string }
+
+// Create judges a question about a room that does not exist yet, before anything else about it.
+func (r Rules) Create() *reason.Problem {
+	if r.AllowCreate {
+		return nil
+	}
+	return &reason.Problem{Code: reason.RoomDoesNotExist, Detail: "a token does not open rooms here (rooms.create: deny)"}
+}
+
+// Match decides whether a claim opens the room at a. Whoever asks about one claim more than once prepares it.
+func (r Rules) Match(c Claim, a Address) *reason.Problem {
+	p := r.Prepare(c)
+	return p.Match(a)
+}
+
+// Prepare reads a claim: names as Prosody prepares them, patterns compiled and checked from end to end.
+func (r Rules) Prepare(c Claim) Prepared {
+	p := Prepared{claim: c, subject: r.subjectOf(c.Subject)}
+	if !c.Present {
+		p.anyRoom, p.refused = true, r.withoutClaim()
+		return p
+	}
+	for _, room := range c.Rooms {
+		problem := r.add(&p, room)
+		// A pattern that is wrong is named before anything else, wherever it stands.
+		if problem != nil && (p.refused == nil || problem.Code == reason.RoomPatternInvalid) {
+			p.refused = problem
+		}
+	}
+	return p
+}
+
+func (r Rules) withoutClaim() *reason.Problem {
+	if !r.RequireClaim {
+		return nil
+	}
+	return &reason.Problem{Code: reason.RoomClaimMissing, Detail: "the token has no room claim (rooms.require_claim)"}
+}
+
+func (r Rules) add(p *Prepared, room string) *reason.Problem {
+	switch {
+	case room == Wildcard:
+		p.anyRoom = true
+		return r.wildcard(room)
+	case p.claim.Regex:
+		return r.addPattern(p, room)
+	}
+	p.names = append(p.names, r.namesIn(room)...)
+	return nil
+}
+
+func (r Rules) addPattern(p *Prepared, room string) *reason.Problem {
+	compiled, err := compile(r.Patterns, room)
+	if err != nil {
+		return &reason.Problem{Code: reason.RoomPatternInvalid, Detail: fmt.Sprintf("room %q: %v", room, err)}
+	}
+	p.patterns = append(p.patterns, compiled)
+	if compiled.matchesEverything() {
+		return r.wildcard(room)
+	}
+	return nil
+}
+
+func (r Rules) wildcard(room string) *reason.Problem {
+	if r.AllowWildcard {
+		return nil
+	}
+	return &reason.Problem{Code: reason.RoomMismatch, Detail: fmt.Sprintf("room %q stands for any room (rooms.wildcard: deny)", room)}
+}
+
+// namesIn gives the rooms that a claim names. Where domains are not verified, a claim may name the tenant with the room,
+// as upstream lets it; it never opens a room of another tenant by its ending, as upstream does.
+func (r Rules) namesIn(room string) []name {
+	folded, ok := decodedProfile.prepare(room)
+	if !ok || folded == "" {
+		return nil
+	}
+	names := []name{{name: decoded(folded)}}
+	if tenant, own := splitTenant(folded); tenant != "" && !r.VerifyDomain {
+		names = append(names, name{tenant: tenant, name: decoded(own)})
+	}
+	return names
+}
+
+// Match decides whether the claim opens the room at a. Names first, then the tenant.
+func (p *Prepared) Match(a Address) *reason.Problem {
+	if p.refused != nil {
+		return p.refused
+	}
+	if !p.opens(a) {
+		return p.mismatch(a)
+	}
+	return p.subject.fits(a)
+}
+
+func (p *Prepared) opens(a Address) bool {
+	if p.anyRoom {
+		return true
+	}
+	for _, n := range p.names {
+		if n.name == a.Name && (n.tenant == "" || n.tenant == a.Tenant) {
+			return true
+		}
+	}
+	for _, pattern := range p.patterns {
+		if pattern.matches(a.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Prepared) mismatch(a Address) *reason.Problem {
+	problem := &reason.Problem{Code: reason.RoomMismatch, Detail: fmt.Sprintf("room %q does not open %q", p.claim.Rooms, a.Name)}
+	if p.claim.Regex {
+		problem.JitsiCode = nameDoesNotMatch
+	}
+	return problem
+}
