@@ -1,0 +1,138 @@
+package credential
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var now = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+
+func open(t *testing.T, dir string) *File {
+	t.Helper()
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestCredential_SecretIsShownOnceAndKeptNowhere(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir)
+	secret, err := f.Create("soc-1", Revoke, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := os.ReadFile(filepath.Join(dir, fileName))
+	if strings.Contains(string(b), secret) || strings.Contains(string(b), strings.TrimPrefix(secret, prefix)) {
+		t.Fatal("the file holds the secret")
+	}
+	c, ok := f.Authenticate(secret, now)
+	if !ok || c.Name != "soc-1" || c.Role != Revoke {
+		t.Fatalf("got %+v, %v", c, ok)
+	}
+	if got := f.List(); len(got) != 1 || got[0].Hash != "" {
+		t.Fatalf("list shows %+v", got)
+	}
+}
+
+func TestCredential_WrongSecretsAreRefused(t *testing.T) {
+	f := open(t, t.TempDir())
+	secret, err := f.Create("a", Audit, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []string{"", prefix, secret[:len(secret)-1], secret + "A", strings.ToUpper(secret), strings.TrimPrefix(secret, prefix)} {
+		if _, ok := f.Authenticate(wrong, now); ok {
+			t.Errorf("%q was let in", wrong)
+		}
+	}
+}
+
+func TestCredential_RunningNodeSeesWhatTheCLIWrites(t *testing.T) {
+	dir := t.TempDir()
+	node, cli := open(t, dir), open(t, dir)
+	secret, err := cli.Create("late", Verify, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := node.Authenticate(secret, now); !ok {
+		t.Fatal("a new credential is not seen")
+	}
+	if err := cli.Delete("late"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := node.Authenticate(secret, now.Add(2*rereadAfter)); ok {
+		t.Fatal("a deleted credential is let in")
+	}
+}
+
+func TestCredential_LocalIsAdminAndReadableByItsOwnerAlone(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir)
+	if err := f.EnsureLocal(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(LocalPath(dir))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("mode %v, %v", info.Mode(), err)
+	}
+	secret, err := ReadSecret(LocalPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, dir)
+	if err := again.EnsureLocal(); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := again.Authenticate(secret, now); !ok || c.Role != Admin {
+		t.Fatalf("got %+v, %v", c, ok)
+	}
+}
+
+func TestCredential_TwoWritersLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			f, err := Open(dir)
+			if err == nil {
+				_, err = f.Create(name, Audit, now)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	if got := open(t, dir).List(); len(got) != 6 {
+		t.Fatalf("%d of 6 credentials are there", len(got))
+	}
+}
+
+func TestCredential_MistakesAreOneSentence(t *testing.T) {
+	f := open(t, t.TempDir())
+	if _, err := f.Create("a", Audit, now); err != nil {
+		t.Fatal(err)
+	}
+	_, twice := f.Create("a", Audit, now)
+	_, name := f.Create("A b", Audit, now)
+	_, role := ParseRole("root")
+	for _, err := range []error{twice, name, role, f.Delete("zz")} {
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestRole_AdminMayAllAndOthersOnlyTheirOwn(t *testing.T) {
+	if !Admin.May(Revoke) || !Audit.May(Audit, Revoke) || Verify.May(Audit, Revoke) || Audit.May(Revoke) {
+		t.Fatal("roles are mixed up")
+	}
+}
