@@ -1,0 +1,82 @@
+package revocation
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+)
+
+// keepBeating asks the store where it stands, at each heartbeat, until ctx ends. That is how the index knows its age,
+// and how a store that was emptied or replaced is noticed: waiting for changes would wait for ever.
+func (l *Ledger) keepBeating(ctx context.Context) {
+	tick := time.NewTicker(l.opt.Heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			l.beat(ctx)
+			l.index.Sweep(l.opt.Now().UnixMilli(), l.index.capacity()/sweepParts+1)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweepParts is in how many heartbeats the whole index is swept of what has expired.
+const sweepParts = 60
+
+func (l *Ledger) beat(ctx context.Context) {
+	before := l.position()
+	if before.identity.Epoch == "" {
+		return // the first load is under way
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(l.opt.Heartbeat, l.opt.AskTimeout))
+	defer cancel()
+	id := rand.Text()
+	asked := l.opt.Now()
+	l.mu.Lock()
+	l.beats[id] = asked
+	l.mu.Unlock()
+	st, err := l.store.State(ctx, l.offer(), id)
+	if err != nil {
+		l.stats.missed.Add(1)
+		l.forget(id)
+		return
+	}
+	l.stats.state.Store(&st)
+	l.weigh(before, st, asked.UnixMilli())
+}
+
+// weigh compares where the store stands with where the index was before it was asked.
+func (l *Ledger) weigh(before position, st State, asked int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.at.identity.Epoch != before.identity.Epoch || l.at.run != before.run:
+		return // moved on meanwhile; the next beat tells
+	case st.Epoch != before.identity.Epoch || st.Run != before.run || st.Seq < before.seq:
+		l.wake()
+	case l.at.seq >= st.Seq:
+		l.current(asked)
+	case l.awaiting.seq == 0:
+		l.awaiting = awaited{seq: st.Seq, at: asked}
+	}
+}
+
+// heard notes a heartbeat that came back through the store.
+func (l *Ledger) heard(id string) {
+	if sent, ours := l.forget(id); ours && l.opt.Propagated != nil {
+		l.opt.Propagated(l.opt.Now().Sub(sent))
+	}
+}
+
+func (l *Ledger) forget(id string) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sent, ours := l.beats[id]
+	delete(l.beats, id)
+	if len(l.beats) > 100 {
+		clear(l.beats) // a store that gives none back
+	}
+	return sent, ours
+}

@@ -1,0 +1,155 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+var (
+	// errGap: the store no longer has all changes since our position.
+	errGap = errors.New("changes are missing between the index and the store")
+	// errMoved: the store's history is not the one that we followed.
+	errMoved = errors.New("the store was restarted, replaced or emptied")
+)
+
+// keepFollowing follows the store until ctx ends, over every failure of it.
+func (l *Ledger) keepFollowing(ctx context.Context) {
+	var pause time.Duration
+	failing := false
+	for {
+		err := l.follow(ctx, func() {
+			if failing {
+				l.opt.Logger.Info("the revocation store is followed again")
+			}
+			pause, failing = 0, false
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, errMoved) && !failing {
+			failing = true
+			l.stats.failures.Add(1)
+			l.opt.Logger.Error("the revocation store cannot be followed: once the index is older than max_staleness each decision asks the store itself", slog.Any("error", err))
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), 250*time.Millisecond)
+		if !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// follow brings the index up to where the store stands and applies change after change. It calls following once the
+// index is current, and returns when something is wrong.
+func (l *Ledger) follow(parent context.Context, following func()) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	l.mu.Lock()
+	l.wake = func() { cancel(errMoved) }
+	l.mu.Unlock()
+
+	st, err := l.store.State(ctx, l.offer(), "")
+	if err != nil {
+		return err
+	}
+	if err := l.catchUp(ctx, st); err != nil {
+		return err
+	}
+	following()
+	for {
+		changes, err := l.store.Changes(ctx, l.position().seq, l.opt.Heartbeat)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if err = l.apply(changes); errors.Is(err, errGap) {
+			err = l.reload(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// apply takes changes over, in order: first into the index, then to the feed.
+func (l *Ledger) apply(changes []Change) error {
+	at := l.position()
+	steps, err := l.advance(l.index, &at, changes)
+	if len(steps) == 0 {
+		return err
+	}
+	l.feed.add(steps)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.at = at
+	if l.awaiting.seq != 0 && at.seq >= l.awaiting.seq {
+		l.current(l.awaiting.at)
+		l.awaiting = awaited{}
+	}
+	close(l.applied)
+	l.applied = make(chan struct{})
+	return err
+}
+
+// advance applies changes to an index and moves the position with them. Numbers are dense: one that is skipped is a
+// change that we would never hear of again.
+func (l *Ledger) advance(x *Index, at *position, changes []Change) (steps []Change, err error) {
+	for _, c := range changes {
+		if c.Beat != "" {
+			l.heard(c.Beat)
+			continue
+		}
+		if c.Seq <= at.seq {
+			continue
+		}
+		if c.Seq != at.seq+1 {
+			return steps, errGap
+		}
+		if c.Lifted {
+			x.Remove(c.Entry.Key)
+		} else {
+			x.Put(c.Entry)
+			l.keep(c)
+		}
+		at.seq, at.tag = c.Seq, c.Tag
+		steps = append(steps, c)
+	}
+	return steps, nil
+}
+
+func (l *Ledger) position() position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
+}
+
+// current notes that the index held all that the store held at ms. The caller holds mu.
+func (l *Ledger) current(ms int64) {
+	if ms > l.currentAt.Load() {
+		l.currentAt.Store(ms)
+	}
+}
+
+// offer is the identity for a store that has none. A store that lost its own gets the secret back under which this
+// node's sessions got their keys.
+func (l *Ledger) offer() Identity {
+	id := newIdentity()
+	if at := l.position(); at.identity.Epoch != "" {
+		id.Secret = at.identity.Secret
+	}
+	return id
+}

@@ -1,0 +1,90 @@
+package revocation
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/usher-im/usher/internal/reason"
+)
+
+// Rules is how one profile asks.
+type Rules struct {
+	// AllowWhenUnavailable lets tokens in that could not be checked, and says so loudly. The default denies.
+	AllowWhenUnavailable bool
+	// MaxStaleness is how old the index may be before each decision asks the store itself; 0 is 5 s.
+	MaxStaleness time.Duration
+	// Strict asks the store in every decision.
+	Strict bool
+}
+
+const defaultStaleness = 5 * time.Second
+
+// Judge says whether a token is revoked: by the index, or by the store itself where the rules or the index's age ask
+// for that. A revoked token comes back with the revocation's id and token_revoked; where no answer can be had the
+// problem is revocation_unavailable.
+func (l *Ledger) Judge(ctx context.Context, m *Marks, r Rules, now time.Time) (revocationID string, problem *reason.Problem) {
+	if r.Strict || l.stale(r, now) {
+		return l.ask(ctx, m, r, now)
+	}
+	if id, revoked := l.index.Check(m, now.UnixMilli()); revoked {
+		return id, revokedBy(id)
+	}
+	return "", nil
+}
+
+func revokedBy(id string) *reason.Problem {
+	return &reason.Problem{Code: reason.TokenRevoked, Detail: "revocation " + id}
+}
+
+func (l *Ledger) stale(r Rules, now time.Time) bool {
+	limit := r.MaxStaleness
+	if limit == 0 {
+		limit = defaultStaleness
+	}
+	return now.UnixMilli()-l.currentAt.Load() > limit.Milliseconds()
+}
+
+// ask asks the store itself. What the index already knows to be revoked stays revoked when the store is silent.
+func (l *Ledger) ask(ctx context.Context, m *Marks, r Rules, now time.Time) (string, *reason.Problem) {
+	l.stats.asked.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, l.opt.AskTimeout)
+	defer cancel()
+	ms := now.UnixMilli()
+	entries, err := l.store.Lookup(ctx, m.Keys())
+	if err == nil {
+		for _, e := range entries {
+			if e.Revokes(m.IssuedAt, ms) {
+				id := e.Key.String()
+				return id, revokedBy(id)
+			}
+		}
+		return "", nil
+	}
+	if id, revoked := l.index.Check(m, ms); revoked {
+		return id, revokedBy(id)
+	}
+	return "", l.withoutAnswer(r, now, err)
+}
+
+// withoutAnswer is what a token gets that nobody could be asked about. Before the index was ever loaded there is no
+// decision at all: a node that knows of no revocation must not let the revoked in because its store is down.
+func (l *Ledger) withoutAnswer(r Rules, now time.Time, err error) *reason.Problem {
+	if r.AllowWhenUnavailable && l.currentAt.Load() != 0 {
+		l.stats.unchecked.Add(1)
+		if l.loud.may(now) {
+			l.opt.Logger.Error("tokens are let in unchecked: the revocation store cannot be asked and on_unavailable is allow", "error", err)
+		}
+		return nil
+	}
+	l.stats.unavailable.Add(1)
+	return &reason.Problem{Code: reason.RevocationUnavailable, Detail: "the revocation store could not be asked: " + err.Error()}
+}
+
+// limiter lets one message a second through.
+type limiter struct{ last atomic.Int64 }
+
+func (l *limiter) may(now time.Time) bool {
+	ms, last := now.UnixMilli(), l.last.Load()
+	return ms-last >= 1000 && l.last.CompareAndSwap(last, ms)
+}

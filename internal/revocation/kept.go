@@ -1,0 +1,50 @@
+package revocation
+
+import "container/list"
+
+// keptBytes bounds what a node remembers of revocations in full.
+const keptBytes = 4 << 20
+
+// details remembers the latest revocations in full, so that a node that puts one back into an emptied store can also
+// say what it was. Only the goroutine that follows the store uses it.
+type details struct {
+	byKey map[Key]*list.Element
+	order list.List
+	bytes int
+}
+
+func size(r *Revocation) int {
+	return 200 + len(r.Issuer) + len(r.Value) + len(r.Reason) + len(r.Actor)
+}
+
+func (l *Ledger) keep(c Change) {
+	if c.Revocation == nil {
+		return
+	}
+	d := &l.details
+	if d.byKey == nil {
+		d.byKey = map[Key]*list.Element{}
+	}
+	if old, there := d.byKey[c.Entry.Key]; there {
+		d.drop(old)
+	}
+	d.byKey[c.Entry.Key] = d.order.PushBack(c.Revocation)
+	d.bytes += size(c.Revocation)
+	for d.bytes > keptBytes {
+		d.drop(d.order.Front())
+	}
+}
+
+func (d *details) drop(e *list.Element) {
+	r := e.Value.(*Revocation)
+	d.order.Remove(e)
+	d.bytes -= size(r)
+	delete(d.byKey, r.Key())
+}
+
+func (l *Ledger) kept(k Key) *Revocation {
+	if e, there := l.details.byKey[k]; there {
+		return e.Value.(*Revocation)
+	}
+	return nil
+}

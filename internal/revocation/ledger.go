@@ -1,0 +1,182 @@
+package revocation
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options is what a Ledger needs besides its store. The zero value works.
+type Options struct {
+	Logger *slog.Logger
+	Now    func() time.Time
+	// Heartbeat is how often the store is asked where it stands; 0 is a second.
+	Heartbeat time.Duration
+	// AskTimeout bounds a decision that asks the store itself; 0 is 500 ms.
+	AskTimeout time.Duration
+	// Propagated is told how long a heartbeat took through the store and back.
+	Propagated func(time.Duration)
+}
+
+// Ledger follows a store, keeps the index of it and the feed, and judges tokens.
+type Ledger struct {
+	store Store
+	opt   Options
+	index *Index
+	feed  *Feed
+	// currentAt is when the index was last known to hold all that the store held; Unix milliseconds, 0 before it was
+	// first loaded.
+	currentAt atomic.Int64
+	loaded    chan struct{}
+	stats     counters
+	loud      limiter
+	details   details
+
+	mu       sync.Mutex
+	at       position
+	awaiting awaited
+	beats    map[string]time.Time
+	// wake ends a wait for changes early, because a heartbeat saw that the history is not the one that we follow.
+	wake    context.CancelFunc
+	applied chan struct{} // closed and made anew with each change of at
+
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+}
+
+// position is how far the index has followed which history.
+type position struct {
+	identity Identity
+	run      string
+	seq      uint64
+	tag      string
+}
+
+// awaited is a heartbeat that saw changes which had not been applied yet.
+type awaited struct {
+	seq uint64
+	at  int64
+}
+
+// Open starts following a store and returns at once; Loaded says when the index is ready. Close ends it.
+func Open(store Store, opt Options) *Ledger {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Heartbeat == 0 {
+		opt.Heartbeat = time.Second
+	}
+	if opt.AskTimeout == 0 {
+		opt.AskTimeout = 500 * time.Millisecond
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &Ledger{
+		store: store, opt: opt, index: NewIndex(0), feed: newFeed(),
+		loaded: make(chan struct{}), applied: make(chan struct{}), beats: map[string]time.Time{}, stop: stop,
+	}
+	l.stopped.Go(func() { l.keepFollowing(ctx) })
+	l.stopped.Go(func() { l.keepBeating(ctx) })
+	return l
+}
+
+// Close stops following and closes the store.
+func (l *Ledger) Close() error {
+	l.stop()
+	l.stopped.Wait()
+	return l.store.Close()
+}
+
+// Loaded is closed once the index has been loaded for the first time. No decision is made before.
+func (l *Ledger) Loaded() <-chan struct{} { return l.loaded }
+
+// Index is the index that follows the store.
+func (l *Ledger) Index() *Index { return l.index }
+
+// Store is the store that is followed.
+func (l *Ledger) Store() Store { return l.store }
+
+// Feed tells what has just been revoked.
+func (l *Ledger) Feed() *Feed { return l.feed }
+
+// Marks hashes what a token can be revoked by.
+func (l *Ledger) Marks(s Subject) Marks { return MarksOf(s) }
+
+// FeedKeys gives the opaque keys under which the feed would name this token.
+func (l *Ledger) FeedKeys(m *Marks) []string { return l.feed.lock.of(m) }
+
+// Revoke writes revocations that Prepare accepted. When it returns, this node's index has them too, as far as the
+// store's answer reached it in time.
+func (l *Ledger) Revoke(ctx context.Context, rs []Revocation) (Written, error) {
+	w, err := l.store.Revoke(ctx, rs)
+	if err == nil {
+		l.awaitApplied(ctx, w.Seq)
+	}
+	return w, err
+}
+
+// Lift takes a revocation back.
+func (l *Ledger) Lift(ctx context.Context, id Key) (Revocation, Written, error) {
+	r, w, err := l.store.Lift(ctx, id)
+	if err == nil {
+		l.awaitApplied(ctx, w.Seq)
+	}
+	return r, w, err
+}
+
+// awaitApplied waits until the index has followed to seq, but not for long: a node that cannot follow must not hold up
+// the answer to a revocation that stands.
+func (l *Ledger) awaitApplied(ctx context.Context, seq uint64) {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	for {
+		l.mu.Lock()
+		there, changed := l.at.seq >= seq, l.applied
+		l.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ClaimOnce claims a token id for the session owner, once for the whole fleet. A claim that is not the first names the
+// session that was, and how long ago: Claim.Admits says whether the connect is let in all the same. The mark is kept
+// until until (the token's expiry with leeway; zero: for ever), and at least for the grace.
+func (l *Ledger) ClaimOnce(ctx context.Context, issuer, jti, owner string, grace time.Duration, until time.Time) (Claim, error) {
+	return l.Resume(ctx, issuer, jti, owner, "", grace, until)
+}
+
+// Resume is ClaimOnce for a session that continues another one: where previous holds the mark, owner takes it over, so
+// that it can be continued in turn.
+func (l *Ledger) Resume(ctx context.Context, issuer, jti, owner, previous string, grace time.Duration, until time.Time) (Claim, error) {
+	if least := l.opt.Now().Add(grace); !until.IsZero() && until.Before(least) {
+		until = least
+	}
+	return l.store.Claim(ctx, Mark{Key: keyOf(kindJTI, issuer, jti), Owner: owner, Resumes: previous, Until: until})
+}
+
+// Admits says whether the connect that made this claim is let in: it was the first, it is the session that holds the
+// mark or took it over, or it came within the grace.
+func (c Claim) Admits(owner string, grace time.Duration) bool {
+	return c.First || c.Owner == owner || c.Age <= grace
+}
+
+func newIdentity() Identity {
+	var id Identity
+	var epoch [8]byte
+	rand.Read(epoch[:])
+	rand.Read(id.Secret[:])
+	id.Epoch = hex.EncodeToString(epoch[:])
+	return id
+}

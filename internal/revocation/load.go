@@ -1,0 +1,170 @@
+package revocation
+
+import (
+	"context"
+	"log/slog"
+)
+
+// catchUp brings the index from where it is to where the store stands.
+func (l *Ledger) catchUp(ctx context.Context, st State) error {
+	at := l.position()
+	if at.identity.Epoch == "" {
+		return l.load(ctx, st, false)
+	}
+	same, err := l.sameHistory(ctx, at, st)
+	if err != nil {
+		return err
+	}
+	if !same {
+		l.opt.Logger.Warn("the revocation store was restarted, replaced or emptied: loading it anew, and putting back what it lost",
+			slog.Uint64("at", at.seq), slog.Uint64("store_at", st.Seq))
+		return l.load(ctx, st, true)
+	}
+	l.mu.Lock()
+	l.at.run = st.Run
+	l.mu.Unlock()
+	return nil
+}
+
+// sameHistory says whether the store's history goes on from our position. A restart or failover that kept everything
+// does; one that lost the last changes has another tag at our number, or does not reach it.
+func (l *Ledger) sameHistory(ctx context.Context, at position, st State) (bool, error) {
+	if st.Epoch != at.identity.Epoch || st.Seq < at.seq {
+		return false, nil
+	}
+	if st.Run == at.run || at.seq == 0 {
+		return true, nil
+	}
+	if st.Seq == at.seq {
+		return st.Tag == at.tag, nil
+	}
+	changes, err := l.store.Changes(ctx, at.seq-1, 0)
+	if err != nil {
+		return false, err
+	}
+	for _, c := range changes {
+		if c.Seq == at.seq {
+			return c.Tag == at.tag, nil
+		}
+	}
+	return false, nil
+}
+
+func (l *Ledger) reload(ctx context.Context) error {
+	l.stats.gaps.Add(1)
+	st, err := l.store.State(ctx, l.offer(), "")
+	if err != nil {
+		return err
+	}
+	return l.load(ctx, st, false)
+}
+
+// load fills a new index aside and swaps it in. The order makes it whole: where the store stands, then all entries,
+// then the changes since, up to where the store stood after the last entry was read. Until the swap the old index
+// answers.
+func (l *Ledger) load(ctx context.Context, st State, putBack bool) error {
+	next := NewIndex(st.Entries)
+	err := l.store.Snapshot(ctx, func(entries []Entry) error {
+		for _, e := range entries {
+			next.Put(e)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	if putBack {
+		if err := l.putBack(ctx, next); err != nil {
+			return err
+		}
+	}
+	asked := l.opt.Now().UnixMilli()
+	end, err := l.store.State(ctx, l.offer(), "")
+	if err != nil {
+		return err
+	}
+	if end.Epoch != st.Epoch || end.Run != st.Run || end.Seq < st.Seq {
+		return errMoved
+	}
+	at := position{identity: st.Identity, run: st.Run, seq: st.Seq, tag: st.Tag}
+	if err := l.advanceTo(ctx, next, &at, end.Seq); err != nil {
+		return err
+	}
+	before, err := l.store.Changes(ctx, at.seq-min(at.seq, feedBefore), 0)
+	if err != nil {
+		return err
+	}
+	l.takeOver(next, at, before, asked)
+	return nil
+}
+
+// feedBefore is how many changes from before a load the feed is given, so that a shim that reconnects to a node that
+// was restarted misses nothing.
+const feedBefore = 1000
+
+func (l *Ledger) advanceTo(ctx context.Context, x *Index, at *position, seq uint64) error {
+	for at.seq < seq {
+		changes, err := l.store.Changes(ctx, at.seq, 0)
+		if err != nil {
+			return err
+		}
+		steps, err := l.advance(x, at, changes)
+		if err != nil {
+			return err
+		}
+		if len(steps) == 0 {
+			return errGap
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) takeOver(next *Index, at position, before []Change, asked int64) {
+	for len(before) > 0 && (before[len(before)-1].Beat != "" || before[len(before)-1].Seq > at.seq) {
+		before = before[:len(before)-1]
+	}
+	l.index.replace(next)
+	l.feed.restart(at, before)
+	l.stats.loads.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.at.identity.Epoch == ""
+	l.at, l.awaiting = at, awaited{}
+	l.current(asked)
+	close(l.applied)
+	l.applied = make(chan struct{})
+	if first {
+		close(l.loaded)
+	}
+}
+
+// putBackBatch bounds what one write puts back.
+const putBackBatch = 500
+
+// putBack writes what this node holds and the store does not have any more. The store itself refuses what it has
+// meanwhile, and what was lifted while we did not look.
+func (l *Ledger) putBack(ctx context.Context, has *Index) error {
+	var lost []Lost
+	now := l.opt.Now().UnixMilli()
+	l.index.Each(func(e Entry) bool {
+		if !has.holds(e.Key) && (e.ExpiresAt == 0 || e.ExpiresAt > now) {
+			lost = append(lost, Lost{Entry: e, Revocation: l.kept(e.Key)})
+		}
+		return true
+	})
+	if len(lost) == 0 {
+		return nil
+	}
+	total := 0
+	for len(lost) > 0 {
+		n := min(len(lost), putBackBatch)
+		done, err := l.store.Restore(ctx, lost[:n])
+		if err != nil {
+			return err
+		}
+		total, lost = total+done, lost[n:]
+	}
+	l.stats.putBack.Add(int64(total))
+	l.opt.Logger.Warn("revocations that the store had lost were put back", slog.Int("entries", total))
+	return nil
+}

@@ -1,0 +1,67 @@
+package revocation
+
+// Subject is what a proven token can be revoked by.
+type Subject struct {
+	Issuer string
+	JTI    string
+	// User is context.user.id, or the claim that the profile names as user_claim.
+	User string
+	// KeyID is the name of the key that verified, never the header's word.
+	KeyID       string
+	Fingerprint [16]byte
+	// Rooms are the room claims as signed. Tenant is the tenant that the token is for (sub), or empty.
+	Rooms  []string
+	Tenant string
+	// IssuedAt is iat in Unix milliseconds, 0 where the token has none.
+	IssuedAt int64
+}
+
+// inline is how many keys fit into Marks itself: token, issuer, jti, user, key, tenant, and one room by its bare name
+// and in its tenant. A token that names more rooms than that pays with one allocation.
+const inline = 8
+
+// Marks is a Subject made ready for lookups. It is computed once per proven token and kept with it.
+type Marks struct {
+	keys  [inline]Key
+	kinds [inline]kind
+	n     uint8
+	// present has a bit for each kind among the keys.
+	present  uint32
+	rooms    []Key // those that did not fit
+	IssuedAt int64
+}
+
+func (m *Marks) add(k kind, key Key) {
+	m.present |= 1 << k
+	if int(m.n) == inline {
+		m.rooms = append(m.rooms, key)
+		return
+	}
+	m.keys[m.n], m.kinds[m.n] = key, k
+	m.n++
+}
+
+// Keys lists every key that would revoke this token.
+func (m *Marks) Keys() []Key {
+	all := make([]Key, 0, int(m.n)+len(m.rooms))
+	all = append(all, m.keys[:m.n]...)
+	return append(all, m.rooms...)
+}
+
+// MarksOf hashes what a token can be revoked by. Empty members name nothing and cannot be revoked by.
+func MarksOf(s Subject) Marks {
+	m := Marks{IssuedAt: s.IssuedAt}
+	m.add(kindToken, Key(s.Fingerprint))
+	if s.JTI != "" {
+		m.add(kindJTI, keyOf(kindJTI, s.Issuer, s.JTI))
+	}
+	if s.User != "" {
+		m.add(kindUser, keyOf(kindUser, s.Issuer, s.User))
+	}
+	if s.KeyID != "" {
+		m.add(kindKey, keyOf(kindKey, s.Issuer, s.KeyID))
+	}
+	m.add(kindIssuer, keyOf(kindIssuer, "", s.Issuer))
+	m.addRooms(s.Rooms, s.Tenant)
+	return m
+}

@@ -1,0 +1,45 @@
+package revocation
+
+import "time"
+
+// Revocation names what is no longer trusted: why, by whom, since when, until when.
+type Revocation struct {
+	ID       string   `json:"id"`
+	Selector Selector `json:"selector"`
+	// Issuer is the scope of a jti, user or kid; no other selector has one.
+	Issuer string `json:"issuer,omitempty"`
+	// Value: the fingerprint of a token, the iss of an issuer, the prepared name of a room.
+	Value string `json:"value"`
+	// IssuedBefore spares tokens that were issued at that time or later. Zero spares none.
+	IssuedBefore time.Time `json:"issued_before,omitzero"`
+	Reason       string    `json:"reason,omitempty"`
+	Actor        string    `json:"actor,omitempty"`
+	CreatedAt    time.Time `json:"created_at"`
+	// ExpiresAt is when it goes by itself. Zero: it stays until it is lifted.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Key is the revocation's key, from its id.
+func (r *Revocation) Key() Key {
+	k, _ := ParseKey(r.ID)
+	return k
+}
+
+// Entry is what an index holds of it.
+func (r *Revocation) Entry() Entry {
+	return Entry{Key: r.Key(), Selector: r.Selector, IssuedBefore: unixMS(r.IssuedBefore), ExpiresAt: unixMS(r.ExpiresAt)}
+}
+
+func unixMS(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMS(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

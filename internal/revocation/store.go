@@ -1,0 +1,142 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// What stores answer where there is nothing to give.
+var (
+	// ErrNotFound: no revocation has this id.
+	ErrNotFound = errors.New("there is no such revocation")
+	// ErrCursor: a page was asked for with a cursor that no page gave.
+	ErrCursor = errors.New("this cursor is not one that a list gave: start again without it")
+)
+
+// Store keeps revocations and replay marks. Redis and SQLite implement it, and one contract test holds for both.
+type Store interface {
+	// Revoke writes revocations that Prepare accepted, in order, each merged with what is known under its key.
+	Revoke(ctx context.Context, rs []Revocation) (Written, error)
+	// Lift takes one back and remembers that it was, so that no node puts it back later. ErrNotFound where there is none.
+	Lift(ctx context.Context, id Key) (Revocation, Written, error)
+	// Get gives one in full, or ErrNotFound.
+	Get(ctx context.Context, id Key) (Revocation, error)
+	// List gives a page, newest first.
+	List(ctx context.Context, q Query) (Page, error)
+	// Lookup gives those of the keys that are revoked: a decision that asks the store itself.
+	Lookup(ctx context.Context, keys []Key) ([]Entry, error)
+
+	// State reads where the store stands. An empty store takes over what is offered as its identity. A beat that is not
+	// empty comes back through Changes where the store is another process, so that the way can be timed.
+	State(ctx context.Context, offer Identity, beat string) (State, error)
+	// Snapshot calls yield with all entries, in parts. Entries that change meanwhile may be missing, stale or doubled:
+	// the changes since a State read before mend that.
+	Snapshot(ctx context.Context, yield func([]Entry) error) error
+	// Changes gives what came after a sequence number, in order, waiting for the first where there is none yet. An empty
+	// answer after the wait is no error; a first number that is not after+1 says that changes are gone.
+	Changes(ctx context.Context, after uint64, wait time.Duration) ([]Change, error)
+	// Restore writes entries that the store lost, less those it has and those that were lifted, and says how many.
+	Restore(ctx context.Context, lost []Lost) (int, error)
+
+	// Claim claims a jti for an owner, atomically: see Ledger.ClaimOnce.
+	Claim(ctx context.Context, mark Mark) (Claim, error)
+
+	Close() error
+}
+
+// Written says what became of a write.
+type Written struct {
+	Outcomes []Outcome
+	// Seq is the number of the last change that the write made or found made.
+	Seq uint64
+	// Replicated: the store promises not to lose it (written, log on, and a replica has it where there is one).
+	Replicated bool
+}
+
+// Outcome is one revocation as the store now has it.
+type Outcome struct {
+	Revocation Revocation
+	// New: it was not known before.
+	New bool
+}
+
+// Identity names a store's content. A store that was emptied has another.
+type Identity struct {
+	// Epoch is random, chosen when the store was empty.
+	Epoch string
+	// Secret keys the opaque keys of the feed.
+	Secret [16]byte
+}
+
+// State is where a store stands.
+type State struct {
+	Identity
+	// Run changes when the process behind the store does: a restart, a failover.
+	Run string
+	// Seq is the number of the last change, Tag its tag. Numbers are dense.
+	Seq uint64
+	Tag string
+	// Durable: what is written survives a crash of the store. Replicas is how many follow it.
+	Durable  bool
+	Replicas int
+	// Entries is about how many there are.
+	Entries int
+}
+
+// Change is one step of a store's history.
+type Change struct {
+	Seq uint64
+	// Tag is random: two histories that have the same tag at a number are the same up to there.
+	Tag    string
+	Lifted bool
+	Entry  Entry
+	// Revocation in full, where it was not lifted: what a node needs to put it back into a store that lost it.
+	Revocation *Revocation
+	// Beat is set on a heartbeat, which has none of the above: what Beat was called with.
+	Beat string
+}
+
+// Lost is an entry to be put back, with as much as the node knows of it.
+type Lost struct {
+	Entry      Entry
+	Revocation *Revocation
+}
+
+// Query selects revocations.
+type Query struct {
+	Selector Selector
+	Issuer   string
+	Value    string
+	Actor    string
+	Limit    int
+	Cursor   string
+}
+
+// Page is a part of a list.
+type Page struct {
+	Items []Revocation
+	// Next continues the list; empty at its end.
+	Next string
+}
+
+// Mark is one claim to a jti.
+type Mark struct {
+	Key   Key
+	Owner string
+	// Resumes is a session that the owner continues; where it holds the mark, the owner takes it over.
+	Resumes string
+	// Until is when the mark may be forgotten; zero: never.
+	Until time.Time
+}
+
+// Claim says who was first with a jti.
+type Claim struct {
+	// First: it was this owner, just now.
+	First bool
+	// Owner is the session that holds it.
+	Owner string
+	// At is when it was first claimed and Age how long ago that is, both by the store's clock.
+	At  time.Time
+	Age time.Duration
+}
