@@ -69,7 +69,10 @@ func (p *Process) ExitCode() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Stop asks the process to end (SIGTERM), kills it after grace, and waits. It may be called again.
+// ErrKilled says that a process had to be killed, since it did not end when it was asked to.
+var ErrKilled = errors.New("killed")
+
+// Stop asks the process to end (SIGTERM), kills it after grace (ErrKilled), and waits. It may be called again.
 func (p *Process) Stop(grace time.Duration) error {
 	// A frozen process takes no SIGTERM; waking one that runs does nothing.
 	_ = p.cmd.Process.Signal(syscall.SIGCONT)
@@ -79,7 +82,7 @@ func (p *Process) Stop(grace time.Duration) error {
 	case <-time.After(grace):
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		return fmt.Errorf("%s did not end within %s of SIGTERM and was killed", p.Name, grace)
+		return fmt.Errorf("%s did not end within %s of SIGTERM: %w", p.Name, grace, ErrKilled)
 	}
 	var exit *exec.ExitError
 	if p.err != nil && !errors.As(p.err, &exit) {

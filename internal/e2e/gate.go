@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+// Question is one question of the shim, as it passed the gate.
+type Question struct {
+	ID, Token, Grant, Stage, Host, Profile, Room, Session string
+	Body                                                  []byte `json:"-"`
+}
+
+// Gate stands between Prosody and the verifier. It lets everything through, until a test holds the questions back
+// or answers them itself.
+type Gate struct {
+	// URL is what Prosody asks.
+	URL string
+
+	mu        sync.Mutex
+	questions []Question
+	closed    chan struct{} // nil: open; else closed by Release
+	instead   http.HandlerFunc
+	changed   chan struct{}
+}
+
+func newGate(t testing.TB, target string) *Gate {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &Gate{changed: make(chan struct{})}
+	proxy := &httputil.ReverseProxy{
+		FlushInterval: -1, // the feed is a stream of lines
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			// What a dead verifier looks like from outside: the connection breaks without an answer.
+			panic(http.ErrAbortHandler)
+		},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/verify" {
+			g.pass(w, r, proxy.ServeHTTP)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	g.URL = server.URL
+	t.Cleanup(func() {
+		g.Release()
+		// Prosody keeps its connections and the feed open; it is stopped before this, so nothing waits for them.
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return g
+}
+
+func (g *Gate) pass(w http.ResponseWriter, r *http.Request, verifier http.HandlerFunc) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	q := Question{Body: body}
+	_ = json.Unmarshal(body, &q) // what is no JSON stands in Body alone
+	g.mu.Lock()
+	g.questions = append(g.questions, q)
+	held, instead := g.closed, g.instead
+	g.wake()
+	g.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	if instead != nil {
+		instead(w, r)
+		return
+	}
+	verifier(w, r)
+}
+
+// Hold lets questions wait from now on, as a slow verifier does.
+func (g *Gate) Hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed == nil {
+		g.closed = make(chan struct{})
+	}
+}
+
+// Release lets the waiting questions, and later ones, through.
+func (g *Gate) Release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		close(g.closed)
+		g.closed = nil
+	}
+}
+
+// AnswerInstead answers later questions in the verifier's place; nil gives them back to it.
+func (g *Gate) AnswerInstead(answer http.HandlerFunc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.instead = answer
+}
+
+// Questions are all that have come so far.
+func (g *Gate) Questions() []Question {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]Question(nil), g.questions...)
+}
+
+// Arrived waits until at least n questions of a stage have come, and returns them. It counts from the gate's start.
+func (g *Gate) Arrived(ctx context.Context, stage string, n int) ([]Question, error) {
+	for {
+		g.mu.Lock()
+		var found []Question
+		for _, q := range g.questions {
+			if q.Stage == stage {
+				found = append(found, q)
+			}
+		}
+		changed := g.changed
+		g.mu.Unlock()
+		if len(found) >= n {
+			return found, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return found, ctx.Err()
+		}
+	}
+}
+
+func (g *Gate) wake() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package verifier
+
+var raceFlag []string
