@@ -107,11 +107,11 @@ func (s *Server) command() (*exec.Cmd, error) {
 	if err := os.WriteFile(config, text, 0o644); err != nil {
 		return nil, err
 	}
-	script, err := s.Options.Release.script(dir)
+	command, err := s.Options.Release.command(dir)
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(script, "-F", "--config", config), nil
+	return exec.Command(command[0], append(command[1:], "-F", "--config", config)...), nil
 }
 
 func (s *Server) ready(ctx context.Context) error {

@@ -53,12 +53,14 @@ func open(root string) (Release, error) {
 
 func (r Release) source() string { return filepath.Join(r.Root, "usr/lib/prosody") }
 
-// script writes a copy of Prosody's start script that uses this release's own files and the given folder for
-// everything else. A packaged script has its paths fixed, so that two versions cannot share a machine.
-func (r Release) script(dir string) (string, error) {
+// command writes a copy of Prosody's start script that uses this release's own files and the given folder for
+// everything else: a packaged script has its paths fixed, so that two versions cannot share a machine. It names the
+// script's interpreter, since Linux refuses to execute a file itself while any process still has it open to write,
+// and another test's child may have inherited that.
+func (r Release) command(dir string) ([]string, error) {
 	b, err := os.ReadFile(filepath.Join(r.Root, "usr/bin/prosody"))
 	if err != nil {
-		return "", fmt.Errorf("read Prosody's start script: %w", err)
+		return nil, fmt.Errorf("read Prosody's start script: %w", err)
 	}
 	lines := strings.Split(string(b), "\n")
 	for i, line := range lines {
@@ -74,5 +76,6 @@ func (r Release) script(dir string) (string, error) {
 		}
 	}
 	script := filepath.Join(dir, "prosody")
-	return script, os.WriteFile(script, []byte(strings.Join(lines, "\n")), 0o755)
+	interpreter := strings.Fields(strings.TrimPrefix(lines[0], "#!"))
+	return append(interpreter, script), os.WriteFile(script, []byte(strings.Join(lines, "\n")), 0o644)
 }
