@@ -1,0 +1,136 @@
+package keys
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/usher-im/usher/internal/keys/material"
+	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/token"
+)
+
+// Find gives the one key that may verify a token whose header names kid (with hasKid) and alg, at now. A key that is
+// known is found without a lock, without an allocation and without regard to any network. A kid that is not known may
+// wait for one fetch of the issuer's URLs, until ctx ends; where they may not be asked now, it is key_unavailable.
+func (r *Ring) Find(ctx context.Context, kid string, hasKid bool, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
+	s := r.snap.Load()
+	if hasKid && kid != "" {
+		if c := choose(s.named[kid], alg, now); c.settled() {
+			return c.key, nil
+		}
+		return r.named(ctx, kid, alg, now)
+	}
+	if c := choose(s.fitting[alg], alg, now); c.settled() {
+		return c.key, nil
+	}
+	return r.only(ctx, alg, now)
+}
+
+// named finds the key that a token names, or says why there is none.
+func (r *Ring) named(ctx context.Context, kid string, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
+	known := func() choice { return choose(r.snap.Load().named[kid], alg, now) }
+	c := known()
+	var why error
+	if c.open() && !alg.Symmetric() { // no URL brings a secret
+		c, why = r.ask(ctx, kid, known)
+	}
+	switch {
+	case c.settled():
+		return c.key, nil
+	case c.rival != nil:
+		return nil, notFound("kid %s names two keys that fit %s (%s, %s); give each its own kid", material.Quote(kid), alg, c.key.Source, c.rival.Source)
+	case c.unfit != nil:
+		return nil, notAllowed("kid %s: %v", material.Quote(kid), c.unfit)
+	case why != nil:
+		return nil, unavailable("kid %s is not known here, and its source cannot be asked: %v", material.Quote(kid), why)
+	}
+	return r.nameless(kid, alg, now, c.expired)
+}
+
+// nameless finds the single key without a kid, which also serves tokens that carry one.
+func (r *Ring) nameless(kid string, alg token.Algorithm, now time.Time, expired *Key) (*Key, *reason.Problem) {
+	s := r.snap.Load()
+	c := choose(s.nameless[alg], alg, now)
+	switch {
+	case c.settled():
+		return c.key, nil
+	case expired != nil:
+		return nil, notFound("the key with kid %s ended at %s (not_after, %s)", material.Quote(kid), expired.NotAfter.UTC().Format(time.RFC3339), expired.Source)
+	case c.rival != nil:
+		return nil, notFound("no key has kid %s, and two keys without a kid fit %s (%s, %s); give each its kid", material.Quote(kid), alg, c.key.Source, c.rival.Source)
+	case c.expired != nil:
+		return nil, notFound("the key without a kid ended at %s (not_after, %s)", c.expired.NotAfter.UTC().Format(time.RFC3339), c.expired.Source)
+	case s.onlyNameless(now):
+		return nil, notAllowed("no key here serves %s", alg)
+	}
+	return nil, notFound("no key has kid %s", material.Quote(kid))
+}
+
+// only finds the one key that fits a token which names none, or says why there is none.
+func (r *Ring) only(ctx context.Context, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
+	known := func() choice { return choose(r.snap.Load().fitting[alg], alg, now) }
+	c := known()
+	var why error
+	if c.open() && !alg.Symmetric() {
+		c, why = r.ask(ctx, "", known)
+	}
+	switch {
+	case c.settled():
+		return c.key, nil
+	case c.rival != nil:
+		return nil, notFound("the token names no kid, and two keys fit %s (%s, %s); have the issuer name one", alg, c.key.Source, c.rival.Source)
+	case why != nil:
+		return nil, unavailable("the token names no kid, and the key source cannot be asked: %v", why)
+	case c.expired != nil:
+		return nil, notFound("the only key that fits %s ended at %s (not_after, %s)", alg, c.expired.NotAfter.UTC().Format(time.RFC3339), c.expired.Source)
+	case r.snap.Load().live(now):
+		return nil, notAllowed("no key here serves %s", alg)
+	}
+	return nil, notFound("the token names no kid, and no key here serves a token without one")
+}
+
+// ask has every URL look for kid at once, and waits for what is under way until known finds something. It says why a
+// source could not be asked, if none of the others had the key.
+func (r *Ring) ask(ctx context.Context, kid string, known func() choice) (choice, error) {
+	demands := make([]demand, len(r.remotes))
+	for i, s := range r.remotes {
+		demands[i] = s.demand(kid)
+	}
+	var why error
+	for i, s := range r.remotes {
+		for demands[i].flight != nil {
+			select {
+			case <-demands[i].flight.done:
+			case <-ctx.Done():
+				return known(), errSlow
+			}
+			if c := known(); !c.open() {
+				return c, nil
+			}
+			demands[i] = s.landed(demands[i].flight, kid)
+		}
+		if demands[i].why != nil {
+			why = demands[i].why
+		}
+	}
+	return known(), why
+}
+
+// Settle waits until every URL that can be asked without a kid has answered or failed once, or ctx ends. Nothing needs
+// it to be called; it is for those who want to show what there is.
+func (r *Ring) Settle(ctx context.Context) {
+	r.ask(ctx, "", func() choice { return choice{} })
+}
+
+func notFound(format string, args ...any) *reason.Problem {
+	return &reason.Problem{Code: reason.KeyNotFound, Detail: fmt.Sprintf(format, args...)}
+}
+
+func notAllowed(format string, args ...any) *reason.Problem {
+	return &reason.Problem{Code: reason.AlgorithmNotAllowed, Detail: fmt.Sprintf(format, args...)}
+}
+
+func unavailable(format string, args ...any) *reason.Problem {
+	return &reason.Problem{Code: reason.KeyUnavailable, Detail: fmt.Sprintf(format, args...)}
+}

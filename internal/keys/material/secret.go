@@ -1,0 +1,28 @@
+package material
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// Secret takes value as a shared secret. With allowShort, any that is not empty will do.
+func Secret(value []byte, allowShort bool) (Key, error) {
+	if len(value) == 0 {
+		return Key{}, errors.New("the secret is empty")
+	}
+	if len(value) < minSecret && !allowShort {
+		return Key{}, fmt.Errorf("the secret has %d bytes, and one under %d can be guessed from a single token; "+
+			"use a longer one (openssl rand -base64 48), or set allow_short_secret: true on the issuer", len(value), minSecret)
+	}
+	return Key{Value: bytes.Clone(value)}, nil
+}
+
+// SecretFile takes a file's content as a shared secret: one newline at its end was put there by an editor or by echo.
+func SecretFile(content []byte, allowShort bool) (Key, error) {
+	content, cut := bytes.CutSuffix(content, []byte("\n"))
+	if cut {
+		content = bytes.TrimSuffix(content, []byte("\r"))
+	}
+	return Secret(content, allowShort)
+}
