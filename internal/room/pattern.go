@@ -34,12 +34,7 @@ func compile(kind, source string) (pattern, error) {
 	}
 	switch kind {
 	case PatternsLua, "":
-		body, err := translateLua(foldPattern(source))
-		if err != nil {
-			return pattern{}, err
-		}
-		expression, err := bounded(`(?s)\A(?:` + body + `)`)
-		return pattern{expression: expression, bytes: true}, err
+		return compileLua(foldPattern(source))
 	case PatternsRE2:
 		// Read alone first: it must not close the group that is put around it.
 		if _, err := syntax.Parse(source, syntax.Perl); err != nil {
@@ -49,6 +44,15 @@ func compile(kind, source string) (pattern, error) {
 		return pattern{expression: expression}, err
 	}
 	return pattern{}, errors.New("patterns are not accepted here (rooms.patterns)")
+}
+
+func compileLua(source string) (pattern, error) {
+	body, err := translateLua(source)
+	if err != nil {
+		return pattern{}, err
+	}
+	expression, err := bounded(`(?s)\A(?:` + body + `)`)
+	return pattern{expression: expression, bytes: true}, err
 }
 
 // bounded compiles a regular expression, unless its program is too large: (x{1000}){…} is short to write.

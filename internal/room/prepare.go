@@ -68,7 +68,9 @@ func (p *profile) prepare(s string) (string, bool) {
 		return "", false
 	}
 	out := normalised(mapped(s))
-	if len(out) > maxBytes || !p.allows(out) {
+	// The library parts more than thirty combining marks in a row with U+034F, which mapping had taken away. Prosody
+	// does not; such a name is refused rather than compared wrongly.
+	if len(out) > maxBytes || strings.ContainsRune(out, '\u034F') || !p.allows(out) {
 		return "", false
 	}
 	return out, true
@@ -83,11 +85,26 @@ func (p *profile) isPlain(s string) bool {
 	return true
 }
 
+// asProsody holds the six code points where the libraries here differ from Prosody's: U+1806 is of table B.1, and five
+// CJK compatibility ideographs stand as in Unicode 3.2, before Corrigendum 4.
+var asProsody = map[rune]string{
+	0x1806:  "",
+	0x2F868: "\U0002136A",
+	0x2F874: "\u5F33",
+	0x2F91F: "\u43AB",
+	0x2F95F: "\u7AAE",
+	0x2F9BF: "\u4D57",
+}
+
 // mapped applies the tables B.1 (mapped to nothing) and B.2 (case folding for NFKC).
 func mapped(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range s {
+		if to, ok := asProsody[r]; ok {
+			b.WriteString(to)
+			continue
+		}
 		if _, gone := stringprep.TableB1.Map(r); gone {
 			continue
 		}
