@@ -1,0 +1,65 @@
+# The two that matter: make demo, make test. `make help` lists all.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test unit e2e lint bench profile fuzz clean
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LUA := lua internal/e2e/prosody/modules
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/usher, static
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/usher ./cmd/usher
+
+demo: ## from nothing to an allowed and a denied join, told on the terminal
+	@.ci/setup demo
+	@$(MAKE) --no-print-directory build
+	@go run ./deploy/demo
+
+test: ## install what the tests need and run them all, on Prosody 0.12 and 13
+	@.ci/setup test
+	luacheck -q $(LUA)
+	busted
+	go vet ./...
+	go test -race -timeout 18m ./...
+
+unit: ## the Go tests without the end-to-end ones, which need Prosody
+	go test $$(go list ./... | grep -v internal/e2e)
+
+e2e: ## the end-to-end tests alone
+	@.ci/setup test
+	go test -timeout 18m ./internal/e2e/...
+
+lint: ## gofmt, vet, staticcheck, govulncheck, luacheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+		[ -z "$$unformatted" ] || { echo "gofmt -w wanted: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	luacheck -q $(LUA)
+	@# Exit code 3 means holes were found, any other that the database was out of reach.
+	go tool govulncheck ./... || { [ $$? -ne 3 ] && echo "govulncheck could not run: known holes were NOT looked for"; }
+
+BENCH ?= .
+PKG ?= ./...
+bench: ## benchmarks: BENCH=regexp PKG=package
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+profile: ## where the time of a benchmark goes: PKG=./internal/decide BENCH=regexp
+	@mkdir -p dist
+	go test -run '^$$' -bench '$(BENCH)' -cpuprofile dist/cpu.prof -memprofile dist/mem.prof -o dist/bench.test $(PKG)
+	go tool pprof -top -nodecount=25 dist/bench.test dist/cpu.prof
+	go tool pprof -top -nodecount=25 -sample_index=alloc_space dist/bench.test dist/mem.prof
+
+FUZZTIME ?= 30s
+fuzz: ## each fuzz test for FUZZTIME (30s)
+	@go list ./... | while read -r package; do \
+		go test -list '^Fuzz' "$$package" | { grep '^Fuzz' || true; } | while read -r name; do \
+			echo "$$package $$name"; \
+			go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+clean: ## remove what was built (.cache keeps Prosody 13)
+	rm -rf bin dist
