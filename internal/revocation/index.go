@@ -81,7 +81,7 @@ func (e Entry) slot() slot {
 }
 
 func (s *slot) entry() Entry {
-	return Entry{Key: s.key(), Selector: s.kind().selector(), IssuedBefore: atomic.LoadInt64(&s.before), ExpiresAt: s.expires()}
+	return Entry{Key: s.key(), Selector: selectorOf[s.kind()], IssuedBefore: atomic.LoadInt64(&s.before), ExpiresAt: s.expires()}
 }
 
 // Put adds an entry, or replaces what the index holds under its key.

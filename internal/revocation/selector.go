@@ -36,13 +36,20 @@ var kindOf = map[Selector]kind{
 	SelectKey: kindKey, SelectIssuer: kindIssuer, SelectRoom: kindRoom,
 }
 
-func (k kind) selector() Selector {
-	for s, n := range kindOf {
-		if n == k {
-			return s
-		}
+var selectorOf = [kinds]Selector{
+	kindToken: SelectToken, kindJTI: SelectJTI, kindUser: SelectUser,
+	kindKey: SelectKey, kindIssuer: SelectIssuer, kindRoom: SelectRoom,
+}
+
+// Code is the selector as the number that stores hold; 0 for none.
+func (s Selector) Code() int { return int(kindOf[s]) }
+
+// SelectorOf is the selector that a store's number stands for; empty for none.
+func SelectorOf(code int) Selector {
+	if code < 0 || code >= int(kinds) {
+		return ""
 	}
-	return ""
+	return selectorOf[code]
 }
 
 // Scoped reports whether the selector means something only together with an issuer.

@@ -140,3 +140,15 @@ type Claim struct {
 	At  time.Time
 	Age time.Duration
 }
+
+// LiftedFor is how long a store remembers that a revocation was lifted. A node that was cut off for longer might put it
+// back into a store that was emptied meanwhile.
+const LiftedFor = 30 * 24 * time.Hour
+
+// Bound is how many items the page may have: 100 where the query does not say, and never more than 1,000.
+func (q Query) Bound() int {
+	if q.Limit <= 0 {
+		return 100
+	}
+	return min(q.Limit, 1000)
+}

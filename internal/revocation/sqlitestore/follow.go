@@ -1,0 +1,202 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/usher-im/usher/internal/revocation"
+)
+
+// State implements revocation.Store. It also clears away what has expired, so that this happens at each heartbeat.
+func (s *Store) State(ctx context.Context, offer revocation.Identity, _ string) (revocation.State, error) {
+	if err := s.purge(ctx); err != nil {
+		return revocation.State{}, err
+	}
+	st := revocation.State{Durable: true}
+	err := s.identity(ctx, &st.Identity)
+	if errors.Is(err, sql.ErrNoRows) {
+		if err = s.adopt(ctx, offer); err == nil {
+			err = s.identity(ctx, &st.Identity)
+		}
+	}
+	if err != nil {
+		return revocation.State{}, err
+	}
+	var tag []byte
+	err = s.read.QueryRowContext(ctx, "SELECT seq, tag FROM changes ORDER BY seq DESC LIMIT 1").Scan(&st.Seq, &tag)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return revocation.State{}, err
+	}
+	st.Tag = string(tag)
+	return st, nil
+}
+
+func (s *Store) identity(ctx context.Context, id *revocation.Identity) error {
+	var secret []byte
+	err := s.read.QueryRowContext(ctx, `SELECT CAST(e.value AS TEXT), s.value FROM meta e, meta s WHERE e.name = 'epoch' AND s.name = 'secret'`).Scan(&id.Epoch, &secret)
+	copy(id.Secret[:], secret)
+	return err
+}
+
+func (s *Store) adopt(ctx context.Context, offer revocation.Identity) error {
+	return s.change(ctx, func(st *step) error {
+		return st.exec("INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?), ('secret', ?)", offer.Epoch, offer.Secret[:])
+	})
+}
+
+// purgeAfter keeps an expired row a little longer, for nodes whose clock is behind.
+const purgeAfter = time.Minute
+
+// purge asks before it writes, since a write costs a flush to disk.
+func (s *Store) purge(ctx context.Context) error {
+	now := s.now()
+	old := now.Add(-purgeAfter).UnixMilli()
+	var due bool
+	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM revocations WHERE expires_at > 0 AND expires_at < ?1)
+		OR EXISTS (SELECT 1 FROM marks WHERE until > 0 AND until < ?1)`, old).Scan(&due)
+	if err != nil || !due {
+		return err
+	}
+	return s.change(ctx, func(st *step) error {
+		if err := st.exec("DELETE FROM revocations WHERE seq IN (SELECT seq FROM revocations WHERE expires_at > 0 AND expires_at < ? LIMIT 5000)", old); err != nil {
+			return err
+		}
+		return st.exec("DELETE FROM marks WHERE id IN (SELECT id FROM marks WHERE until > 0 AND until < ? LIMIT 5000)", old)
+	})
+}
+
+// part is how many rows one read takes: short reads let the write-ahead log be folded back in between.
+const part = 20_000
+
+// Snapshot implements revocation.Store.
+func (s *Store) Snapshot(ctx context.Context, yield func([]revocation.Entry) error) error {
+	for after := int64(0); ; {
+		found, last, err := s.part(ctx, after)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		if err := yield(found); err != nil {
+			return err
+		}
+		after = last
+	}
+}
+
+func (s *Store) part(ctx context.Context, after int64) (found []revocation.Entry, last int64, err error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT seq, id, kind, issued_before, expires_at FROM revocations WHERE seq > ? ORDER BY seq LIMIT ?", after, part)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	found = make([]revocation.Entry, 0, part)
+	var id sql.RawBytes
+	for rows.Next() {
+		var e revocation.Entry
+		var kind int
+		if err := rows.Scan(&last, &id, &kind, &e.IssuedBefore, &e.ExpiresAt); err != nil {
+			return nil, 0, err
+		}
+		e.Key, e.Selector = keyOf(id), revocation.SelectorOf(kind)
+		found = append(found, e)
+	}
+	return found, last, rows.Err()
+}
+
+// most is how many changes one answer holds.
+const most = 1000
+
+// pollEvery is how often the file is asked whether another process wrote to it; asking costs a few microseconds.
+const pollEvery = 5 * time.Millisecond
+
+// Changes implements revocation.Store.
+func (s *Store) Changes(ctx context.Context, after uint64, wait time.Duration) ([]revocation.Change, error) {
+	deadline := time.Now().Add(wait)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		s.mu.Unlock()
+		found, err := s.since(ctx, after)
+		if err != nil || len(found) > 0 || !time.Now().Before(deadline) {
+			return found, err
+		}
+		if err := s.await(ctx, changed, tick, deadline); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// await returns when somebody wrote, or at the deadline.
+func (s *Store) await(ctx context.Context, changed <-chan struct{}, tick *time.Ticker, deadline time.Time) error {
+	for {
+		select {
+		case <-changed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-tick.C:
+			moved, err := s.moved(ctx)
+			if err != nil || moved || !now.Before(deadline) {
+				return err
+			}
+		}
+	}
+}
+
+// moved says whether another connection has written since it was last asked.
+func (s *Store) moved(ctx context.Context) (bool, error) {
+	s.polling.Lock()
+	defer s.polling.Unlock()
+	var version int64
+	if err := s.poll.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil {
+		return false, err
+	}
+	moved := version != s.version
+	s.version = version
+	return moved, nil
+}
+
+func (s *Store) since(ctx context.Context, after uint64) ([]revocation.Change, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT c.seq, c.tag, c.id, c.lifted, c.kind, c.issued_before, c.expires_at,
+		  r.issuer, r.value, r.reason, r.actor, r.created_at
+		FROM changes c LEFT JOIN revocations r ON r.id = c.id AND NOT c.lifted
+		WHERE c.seq > ? ORDER BY c.seq LIMIT ?`, after, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []revocation.Change
+	for rows.Next() {
+		c, err := scanChange(rows)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, c)
+	}
+	return found, rows.Err()
+}
+
+func scanChange(rows *sql.Rows) (revocation.Change, error) {
+	var c revocation.Change
+	var tag, id []byte
+	var kind int
+	var issuer, value, reason, actor sql.NullString
+	var created sql.NullInt64
+	err := rows.Scan(&c.Seq, &tag, &id, &c.Lifted, &kind, &c.Entry.IssuedBefore, &c.Entry.ExpiresAt, &issuer, &value, &reason, &actor, &created)
+	if err != nil {
+		return c, err
+	}
+	c.Tag, c.Entry.Key, c.Entry.Selector = string(tag), keyOf(id), revocation.SelectorOf(kind)
+	if !created.Valid {
+		return c, nil
+	}
+	c.Revocation = &revocation.Revocation{
+		ID: c.Entry.Key.String(), Selector: c.Entry.Selector, Issuer: issuer.String, Value: value.String,
+		IssuedBefore: fromMS(c.Entry.IssuedBefore), ExpiresAt: fromMS(c.Entry.ExpiresAt),
+		Reason: reason.String, Actor: actor.String, CreatedAt: fromMS(created.Int64),
+	}
+	return c, nil
+}

@@ -1,0 +1,94 @@
+// Package sqlitestore keeps revocations and replay marks in one SQLite file: the default of a single node, with nothing
+// to install. Other processes may write to the file at the same time; a node sees what they wrote within milliseconds.
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/usher-im/usher/internal/revocation"
+)
+
+// Store is a revocation.Store in a SQLite file.
+type Store struct {
+	write *sql.DB // one connection: SQLite has one writer
+	read  *sql.DB
+	now   func() time.Time
+	kept  uint64
+
+	polling sync.Mutex
+	poll    *sql.Conn // asked for its data_version only, which tells what other connections did
+	version int64
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and made anew when this process writes
+}
+
+var _ revocation.Store = (*Store)(nil)
+
+// Options tunes a store. The zero value is right outside tests.
+type Options struct {
+	Now func() time.Time
+	// KeepChanges is how many changes are kept for those who follow; 0 is 100,000.
+	KeepChanges uint64
+}
+
+// Open opens the file, and makes it where there is none.
+func Open(ctx context.Context, path string, opt Options) (*Store, error) {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.KeepChanges == 0 {
+		opt.KeepChanges = 100_000
+	}
+	s := &Store{now: opt.Now, kept: opt.KeepChanges, changed: make(chan struct{})}
+	if err := s.open(ctx, path); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open the revocation store %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, path string) (err error) {
+	// FULL: an acknowledged revocation survives a loss of power, not only of the process.
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	if s.write, err = sql.Open("sqlite", dsn); err != nil {
+		return err
+	}
+	s.write.SetMaxOpenConns(1)
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite", dsn); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(4)
+	if s.poll, err = s.read.Conn(ctx); err != nil {
+		return err
+	}
+	_, err = s.moved(ctx)
+	return err
+}
+
+// Close closes the file. Nobody may be using the store any more.
+func (s *Store) Close() error {
+	var errs []error
+	if s.poll != nil {
+		errs = append(errs, s.poll.Close())
+	}
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,180 @@
+package sqlitestore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/usher-im/usher/internal/revocation"
+)
+
+// change runs fn in one transaction and wakes those who wait for changes.
+func (s *Store) change(ctx context.Context, fn func(*step) error) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	st := &step{tx: tx, ctx: ctx, now: s.now()}
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM changes").Scan(&st.seq); err != nil {
+		return err
+	}
+	began := st.seq
+	if err := fn(st); err != nil {
+		return err
+	}
+	if st.seq > s.kept {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM changes WHERE seq <= ?", st.seq-s.kept); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if st.seq != began {
+		s.wake()
+	}
+	return nil
+}
+
+func (s *Store) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// step is one transaction that makes changes.
+type step struct {
+	tx  *sql.Tx
+	ctx context.Context
+	now time.Time
+	seq uint64
+}
+
+func (st *step) exec(query string, args ...any) error {
+	_, err := st.tx.ExecContext(st.ctx, query, args...)
+	return err
+}
+
+// record writes the next change.
+func (st *step) record(e revocation.Entry, lifted bool) error {
+	st.seq++
+	return st.exec("INSERT INTO changes (seq, tag, id, lifted, kind, issued_before, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		st.seq, rand.Text()[:8], e.Key[:], lifted, e.Selector.Code(), e.IssuedBefore, e.ExpiresAt)
+}
+
+// Revoke implements revocation.Store.
+func (s *Store) Revoke(ctx context.Context, rs []revocation.Revocation) (revocation.Written, error) {
+	w := revocation.Written{Replicated: true}
+	err := s.change(ctx, func(st *step) error {
+		for _, r := range rs {
+			o, err := st.revoke(r)
+			if err != nil {
+				return err
+			}
+			w.Outcomes = append(w.Outcomes, o)
+		}
+		w.Seq = st.seq
+		return nil
+	})
+	if err != nil {
+		return revocation.Written{}, err
+	}
+	return w, nil
+}
+
+func (st *step) revoke(r revocation.Revocation) (revocation.Outcome, error) {
+	key := r.Key()
+	known, err := scan(st.tx.QueryRowContext(st.ctx, "SELECT "+columns+" FROM revocations WHERE id = ?", key[:]))
+	if errors.Is(err, revocation.ErrNotFound) {
+		return revocation.Outcome{Revocation: r, New: true}, st.insert(r)
+	}
+	if err != nil {
+		return revocation.Outcome{}, err
+	}
+	if known.expired(st.now) {
+		if err := st.exec("DELETE FROM revocations WHERE seq = ?", known.seq); err != nil {
+			return revocation.Outcome{}, err
+		}
+		return revocation.Outcome{Revocation: r, New: true}, st.insert(r)
+	}
+	merged := revocation.Merge(known.Revocation, r)
+	if merged == known.Revocation {
+		return revocation.Outcome{Revocation: merged}, nil
+	}
+	e := merged.Entry()
+	if err := st.record(e, false); err != nil {
+		return revocation.Outcome{}, err
+	}
+	return revocation.Outcome{Revocation: merged}, st.exec(
+		"UPDATE revocations SET issued_before = ?, expires_at = ?, reason = ? WHERE seq = ?",
+		e.IssuedBefore, e.ExpiresAt, merged.Reason, known.seq)
+}
+
+func (st *step) insert(r revocation.Revocation) error {
+	e := r.Entry()
+	if err := st.record(e, false); err != nil {
+		return err
+	}
+	if err := st.exec("DELETE FROM lifted WHERE id = ?", e.Key[:]); err != nil {
+		return err
+	}
+	return st.exec("INSERT INTO revocations (seq, id, kind, issuer, value, issued_before, expires_at, reason, actor, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		st.seq, e.Key[:], e.Selector.Code(), r.Issuer, r.Value, e.IssuedBefore, e.ExpiresAt, r.Reason, r.Actor, r.CreatedAt.UnixMilli())
+}
+
+// Lift implements revocation.Store.
+func (s *Store) Lift(ctx context.Context, id revocation.Key) (revocation.Revocation, revocation.Written, error) {
+	var r row
+	w := revocation.Written{Replicated: true}
+	err := s.change(ctx, func(st *step) (err error) {
+		if r, err = scan(st.tx.QueryRowContext(ctx, "SELECT "+columns+" FROM revocations WHERE id = ?", id[:])); err != nil {
+			return err
+		}
+		if r.expired(st.now) {
+			return revocation.ErrNotFound
+		}
+		if err := st.exec("DELETE FROM revocations WHERE seq = ?", r.seq); err != nil {
+			return err
+		}
+		if err := st.exec("INSERT OR REPLACE INTO lifted (id, at) VALUES (?, ?)", id[:], st.now.UnixMilli()); err != nil {
+			return err
+		}
+		if err := st.exec("DELETE FROM lifted WHERE at < ?", st.now.Add(-revocation.LiftedFor).UnixMilli()); err != nil {
+			return err
+		}
+		err = st.record(r.Entry(), true)
+		w.Seq = st.seq
+		return err
+	})
+	if err != nil {
+		return revocation.Revocation{}, revocation.Written{}, err
+	}
+	return r.Revocation, w, nil
+}
+
+// Restore implements revocation.Store.
+func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (int, error) {
+	restored := 0
+	err := s.change(ctx, func(st *step) error {
+		for _, l := range lost {
+			var there bool
+			err := st.tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM revocations WHERE id = ?1) OR EXISTS (SELECT 1 FROM lifted WHERE id = ?1)", l.Entry.Key[:]).Scan(&there)
+			if err != nil {
+				return err
+			}
+			if there {
+				continue
+			}
+			if err := st.insert(l.Revived(st.now)); err != nil {
+				return err
+			}
+			restored++
+		}
+		return nil
+	})
+	return restored, err
+}
