@@ -24,7 +24,7 @@ func kilobyte(t testing.TB, alg token.Algorithm, private any) string {
 		"context": map[string]any{
 			"user": map[string]any{
 				"id": "6f1c2b1e-5b0a-4f43-9a63-2f0f6f8f8b11", "name": "Zoë Mustermann", "email": "zoe@example.com",
-				"avatar": "https://cdn.example.com/avatars/6f1c2b1e-5b0a-4f43-9a63-2f0f6f8f8b11.png",
+				"avatar":      "https://cdn.example.com/avatars/6f1c2b1e-5b0a-4f43-9a63-2f0f6f8f8b11.png",
 				"affiliation": "owner", "moderator": true,
 			},
 			"group": "planning", "tenant": "example",

@@ -53,8 +53,8 @@ var strict = base64.RawURLEncoding.Strict()
 // decode writes text to the front of buf, and returns that and the rest of buf.
 func decode(buf []byte, text string) (decoded, rest []byte, ok bool) {
 	n, err := strict.Decode(buf, bytesOf(text))
-	// encoding/base64 skips line breaks wherever they stand, so the length tells: each byte of text counts.
-	if err != nil || n != base64.RawURLEncoding.DecodedLen(len(text)) {
+	// encoding/base64 skips line breaks wherever they stand; then the same bytes would be shorter when encoded.
+	if err != nil || base64.RawURLEncoding.EncodedLen(n) != len(text) {
 		return nil, nil, false
 	}
 	return buf[:n:n], buf[n:], true
