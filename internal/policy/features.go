@@ -63,14 +63,19 @@ func claimedFeatures(raw json.RawMessage) (map[string]json.RawMessage, []string)
 
 // normal reads one value as Jitsi's issuers write them. Only what plainly means true grants.
 func normal(raw json.RawMessage) (granted bool, note string) {
-	switch string(raw) {
-	case "true", `"true"`:
-		return true, ""
-	case "false", `"false"`:
-		return false, ""
-	}
-	if number, err := strconv.ParseFloat(string(raw), 64); err == nil && (number == 0 || number == 1) {
+	word := string(raw)
+	if len(raw) > 0 && raw[0] == '"' {
+		if err := json.Unmarshal(raw, &word); err != nil {
+			word = ""
+		}
+	} else if number, err := strconv.ParseFloat(word, 64); err == nil && (number == 0 || number == 1) {
 		return number == 1, ""
+	}
+	switch word {
+	case "true":
+		return true, ""
+	case "false":
+		return false, ""
 	}
 	return false, fmt.Sprintf("is %.64s and counts as false", raw)
 }

@@ -108,7 +108,7 @@ func (r Rules) addPattern(p *Prepared, room string) *reason.Problem {
 		return &reason.Problem{Code: reason.RoomPatternInvalid, Detail: fmt.Sprintf("room %q: %v", room, err)}
 	}
 	p.patterns = append(p.patterns, compiled)
-	if compiled.matchesEverything() {
+	if !r.AllowWildcard && compiled.matchesEverything() {
 		return r.wildcard(room)
 	}
 	return nil
