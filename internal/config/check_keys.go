@@ -82,8 +82,7 @@ func (r *report) keyURL(path, text string, allowHTTP bool) {
 	switch {
 	case err != nil:
 		r.fault(path, "%s is not a URL; write it like https://idp.example.com/jwks", path)
-	case u.Scheme == "file" && u.Path != "":
-		r.fault(path, "%s names a file; use jwks or pem with its path, which also notice changes", path)
+	case u.Scheme == "file" && u.Host == "" && u.Path != "" && !strings.HasSuffix(path, ".asap_url"):
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
 		r.fault(path, "%s must begin with https:// and a host; write it like https://idp.example.com/jwks", path)
 	case u.User != nil:

@@ -28,14 +28,14 @@ type Issuer struct {
 	AllowHTTP bool `yaml:"allow_http" default:"false"`
 }
 
-// KeySource is one entry under keys. One of its sources is set: Secret (alone or with SecretEnv), SecretFile, PEM,
-// JWKS, JWKSURL, ASAPURL or CertsURL.
+// KeySource is one entry under keys. One of its sources is set: Secret, SecretFile, PEM, JWKS, JWKSURL, ASAPURL or
+// CertsURL. Where SecretEnv is set, Load has put the variable's value into Secret.
 type KeySource struct {
 	// A shared secret for HS256, HS384, HS512, inline. A file or an environment variable is the better place.
 	Secret Secret `yaml:"secret"`
 	// File that holds the shared secret. One newline at its end is not part of it. A change is noticed.
 	SecretFile string `yaml:"secret_file" file:"secret" example:"/etc/usher/app.secret"`
-	// Environment variable that holds the shared secret. Load puts its value into Secret.
+	// Environment variable that holds the shared secret.
 	SecretEnv string `yaml:"secret_env" example:"APP_SECRET"`
 	// PEM file with a public key or certificate. A change is noticed.
 	PEM string `yaml:"pem" file:"read" example:"/etc/usher/app.pub.pem"`

@@ -14,8 +14,6 @@ import (
 	"github.com/usher-im/usher/internal/config"
 )
 
-var update = flag.Bool("update", false, "write what Load says into the cases of testdata/load")
-
 // Each case of testdata/load is a folder in one file: usher.yaml (or none), env, further files that the config names,
 // and what Load has to say: errors and warnings, a sentence a line. Files whose name begins with open- are readable by
 // all, others by their owner.
@@ -40,7 +38,7 @@ func TestLoad_SaysEachMistakeInOneSentence(t *testing.T) {
 			for _, w := range warnings {
 				doubts.WriteString(w.String() + "\n")
 			}
-			if *update {
+			if flag.Lookup("update").Value.String() == "true" {
 				c.write(t, whole, errors, doubts.String())
 				return
 			}
