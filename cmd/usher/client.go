@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/credential"
+)
+
+// node is how commands name the running node that they talk to.
+type node struct {
+	Server string `help:"Admin listener of the node to ask. Else $$USHER_SERVER, else admin.listen of the config." placeholder:"URL" env:"USHER_SERVER"`
+}
+
+// client talks to the admin listener.
+type client struct {
+	base, secret string
+	http         *http.Client
+}
+
+// client finds the node and the credential for it: $USHER_CREDENTIAL_FILE, else the one that serve left in data_dir.
+func (n *node) client(c *commands, s streams) (*client, error) {
+	path := os.Getenv("USHER_CREDENTIAL_FILE")
+	base := strings.TrimSuffix(n.Server, "/")
+	if base == "" || path == "" {
+		cfg, err := c.load(streams{in: s.in, out: s.out, err: io.Discard})
+		if err != nil {
+			return nil, err
+		}
+		if base == "" {
+			base = adminURL(cfg)
+		}
+		if path == "" {
+			path = credential.LocalPath(cfg.DataDir)
+		}
+	}
+	secret, err := credential.ReadSecret(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no credential at %s: start `usher serve` on this machine, or name one with $USHER_CREDENTIAL_FILE", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("the credential %s may not be read by this user: run as usher's own user, or name another with $USHER_CREDENTIAL_FILE", path)
+	case err != nil:
+		return nil, fmt.Errorf("the credential cannot be read: %w", err)
+	}
+	return &client{base: base, secret: secret, http: &http.Client{}}, nil
+}
+
+func adminURL(cfg *config.Config) string {
+	scheme := "http://"
+	if cfg.Admin.TLS.Cert != "" {
+		scheme = "https://"
+	}
+	return scheme + reachable(cfg.Admin.Listen)
+}
+
+// answerTimeout bounds a question with one answer; streams are bounded by their context alone.
+const answerTimeout = 60 * time.Second
+
+// do asks once and reads the JSON answer into out (nil: it is dropped). It gives the status of good answers; a problem
+// document becomes an error that says its detail.
+func (cl *client) do(ctx context.Context, method, path string, in, out any) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return 0, err
+		}
+		body = bytes.NewReader(b)
+	}
+	resp, err := cl.send(ctx, method, path, body)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if out == nil || resp.StatusCode == http.StatusNoContent {
+		return resp.StatusCode, nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return 0, fmt.Errorf("the answer of %s cannot be read (%w): is it an usher of this version?", cl.base, err)
+	}
+	return resp.StatusCode, nil
+}
+
+// send asks and gives the open answer, or the problem as an error.
+func (cl *client) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, cl.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+cl.secret)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := cl.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the node at %s does not answer (%w): is `usher serve` running, and is --server right?", cl.base, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var p struct {
+		Type   string `json:"type"`
+		Detail string `json:"detail"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p) != nil || p.Detail == "" {
+		return nil, fmt.Errorf("the node at %s answered with status %d", cl.base, resp.StatusCode)
+	}
+	return nil, &problemError{status: resp.StatusCode, kind: strings.TrimPrefix(p.Type, "urn:usher:problem:"), detail: p.Detail}
+}
+
+// problemError is a problem document (RFC 9457) that a node answered with.
+type problemError struct {
+	status       int
+	kind, detail string
+}
+
+func (p *problemError) Error() string { return p.detail }

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/usher-im/usher/internal/config"
+)
+
+type configCmd struct {
+	Check   configCheckCmd   `cmd:"" help:"Validate the config: every mistake, each in one sentence."`
+	Example configExampleCmd `cmd:"" help:"Print the commented example, which runs as it is."`
+}
+
+type configCheckCmd struct{}
+
+// Run also opens the keys, as serve would: a config whose key files cannot be used is no good config.
+func (*configCheckCmd) Run(c *commands, io streams) error {
+	cfg, err := c.load(io)
+	if err != nil {
+		return err
+	}
+	rules, err := openRules(cfg, nil, nil)
+	if err != nil {
+		return &failure{exitUsage, err}
+	}
+	rules.close()
+	name := cfg.Path
+	if name == "" {
+		name = "the environment"
+	}
+	fmt.Fprintf(io.err, "%s is a good config: %s\n", name, summary(cfg))
+	return nil
+}
+
+func summary(cfg *config.Config) string {
+	issuers := 0
+	for _, p := range cfg.Profiles {
+		issuers += len(p.Issuers)
+	}
+	store := "embedded store in " + cfg.DataDir
+	if cfg.Redis != nil {
+		store = "Redis"
+	}
+	return fmt.Sprintf("%d profile(s), %d issuer(s), %s.", len(cfg.Profiles), issuers, store)
+}
+
+type configExampleCmd struct{}
+
+func (*configExampleCmd) Run(s streams) error {
+	_, err := io.WriteString(s.out, config.Example())
+	return err
+}

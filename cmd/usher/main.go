@@ -1,0 +1,119 @@
+// Command usher is the token door-keeper for Prosody and Jitsi Meet: the verifier that Prosody's modules ask, and the
+// tools of those who run it. This package wires the rooms together and holds no rule.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/usher-im/usher/internal/config"
+)
+
+// Exit codes; programs rely on them.
+const (
+	exitDone   = 0 // done, or allowed
+	exitFailed = 1 // failed, or no verdict could be had
+	exitUsage  = 2 // wrong usage or config
+	exitDeny   = 3 // the verdict was a deny
+)
+
+// commands is the whole command line; help and completion come from it.
+type commands struct {
+	Config string `help:"Config file. Else $$USHER_CONFIG, ./usher.yaml, /etc/usher/usher.yaml." placeholder:"FILE" type:"path"`
+
+	Serve       serveCmd       `cmd:"" help:"Run the verifier. SIGHUP reloads, SIGTERM drains."`
+	Conf        configCmd      `cmd:"" name:"config" help:"Check, show or import a config."`
+	Token       tokenCmd       `cmd:"" help:"Mint test tokens, or explain what becomes of a token."`
+	Keys        keysCmd        `cmd:"" help:"The keys that tokens are verified with."`
+	Credential  credentialCmd  `cmd:"" help:"Who may use the listeners."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask the running verifier whether it is ready (for containers)."`
+	Version     versionCmd     `cmd:"" help:"Version, commit, contract and schema."`
+}
+
+// streams are where commands read and write: data on out, words on err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// failure carries the exit code of an error. An error without one exits with 1.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// usage marks an error as the caller's mistake.
+func usage(format string, a ...any) error {
+	return &failure{code: exitUsage, err: fmt.Errorf(format, a...)}
+}
+
+// errDeny ends a command whose verdict was a deny and has been shown already.
+var errDeny = &failure{code: exitDeny, err: errors.New("denied")}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	io := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	var c commands
+	exit := -1
+	parser, err := kong.New(&c, kong.Name("usher"), kong.UsageOnError(), kong.Writers(io.out, io.err),
+		kong.Description("The token door-keeper for Prosody and Jitsi Meet."),
+		kong.Exit(func(code int) { exit = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(io))
+	if err != nil {
+		fmt.Fprintln(io.err, "usher: the command line is built wrongly:", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if exit >= 0 { // --help has been answered
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(io.err, "usher: %v (see `usher --help`)\n", err)
+		return exitUsage
+	}
+	return report(io, command.Run(&c))
+}
+
+// report says an error once, in one line each, and gives its exit code.
+func report(io streams, err error) int {
+	var f *failure
+	var faults config.Faults
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errDeny):
+		return exitDeny
+	case errors.As(err, &faults):
+		for _, fault := range faults {
+			fmt.Fprintln(io.err, fault)
+		}
+		return exitUsage
+	}
+	fmt.Fprintln(io.err, "usher:", err)
+	if errors.As(err, &f) {
+		return f.code
+	}
+	return exitFailed
+}
+
+// load reads the config and says what is accepted in it but should not stay.
+func (c *commands) load(io streams) (*config.Config, error) {
+	cfg, warnings, err := config.Load(config.Options{Path: c.Config, Env: os.Environ()})
+	for _, w := range warnings {
+		fmt.Fprintln(io.err, "warning:", w)
+	}
+	return cfg, err
+}

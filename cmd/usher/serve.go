@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/server"
+)
+
+type serveCmd struct{}
+
+func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
+	cfg, warnings, err := config.Load(config.Options{Path: c.Config, Env: os.Environ()})
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg.Log, s.err)
+	for _, w := range warnings {
+		log.Warn(w.Text, "where", w.Where)
+	}
+	n, err := start(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer n.stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go n.reloadOn(ctx, hangup, c.Config)
+	log.Info("usher is up", "listen", n.server.VerifyAddress(), "admin", n.server.AdminAddress(), "version", version)
+	err = n.server.Run(ctx)
+	log.Info("usher is stopping")
+	return err
+}
+
+// running is one node: everything that serve has opened, in the order of opening.
+type running struct {
+	log     *slog.Logger
+	release func()
+	ledger  *revocation.Ledger
+	rules   atomic.Pointer[rules]
+	server  *server.Server
+}
+
+// start opens a node. Where something fails, what was opened before is closed again.
+func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (n *running, err error) {
+	n = &running{log: log, release: func() {}}
+	defer func() {
+		if err != nil {
+			n.stop()
+		}
+	}()
+	if err = makeDataDir(cfg); err != nil {
+		return nil, err
+	}
+	if n.release, err = lockDataDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	who, err := credential.Open(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if err = who.EnsureLocal(); err != nil {
+		return nil, err
+	}
+	if n.ledger, err = openLedger(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	r, err := openRules(cfg, n.ledger, log)
+	if err != nil {
+		return nil, &failure{exitUsage, err}
+	}
+	n.rules.Store(r)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.server, err = server.New(server.Options{
+		Config: cfg, Door: r.door, Audit: unrecorded{}, Feed: n.ledger.Feed(), Credentials: who, Registry: registry, Logger: log, Ready: n.ready,
+		Admin: []server.Route{
+			{Method: fiber.MethodGet, Path: "/v1/keys", Roles: []credential.Role{credential.Audit}, Handler: n.listKeys},
+		},
+	})
+	return n, err
+}
+
+// ready: no question is answered well before the revocations are loaded.
+func (n *running) ready() error {
+	select {
+	case <-n.ledger.Loaded():
+		return nil
+	default:
+		return errors.New("the revocation list is not loaded yet: the log says what the store answers")
+	}
+}
+
+func (n *running) listKeys(c *fiber.Ctx) error {
+	return c.JSON(fiber.Map{"items": n.rules.Load().list()})
+}
+
+// reloadOn takes up the config anew at each signal. A bad new config is refused, and the old one stays.
+func (n *running) reloadOn(ctx context.Context, hangup <-chan os.Signal, path string) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		if err := n.reload(path); err != nil {
+			n.log.Error("the new config is refused, the old one stays: " + err.Error())
+			continue
+		}
+		n.log.Info("the new config is in force (profiles; listeners and stores change at a restart)")
+	}
+}
+
+func (n *running) reload(path string) error {
+	cfg, warnings, err := config.Load(config.Options{Path: path, Env: os.Environ()})
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		n.log.Warn(w.Text, "where", w.Where)
+	}
+	r, err := openRules(cfg, n.ledger, n.log)
+	if err != nil {
+		return err
+	}
+	old := n.rules.Swap(r)
+	n.server.SetRules(cfg, r.door)
+	old.close()
+	return nil
+}
+
+// stop closes what was opened, in the opposite order.
+func (n *running) stop() {
+	if r := n.rules.Load(); r != nil {
+		r.close()
+	}
+	if n.ledger != nil {
+		n.complain("revocation store", n.ledger.Close())
+	}
+	n.release()
+}
+
+func (n *running) complain(what string, err error) {
+	if err != nil {
+		n.log.Error(fmt.Sprintf("the %s did not close well", what), "error", err)
+	}
+}
+
+// unrecorded drops events until the audit's store is wired in.
+type unrecorded struct{}
+
+func (unrecorded) Record(audit.Event) {}

@@ -1,0 +1,176 @@
+package decide
+
+import (
+	"context"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/token"
+)
+
+// Results of a check.
+const (
+	Passed  = "pass"
+	Failed  = "fail"
+	Skipped = "skipped"
+)
+
+// Check is one check of an explanation.
+type Check struct {
+	Name   string      `json:"name"`
+	Result string      `json:"result"`
+	Reason reason.Code `json:"reason,omitempty"`
+	Detail string      `json:"detail,omitempty"`
+	// Config is where the rule stands that decided, as a path into the config.
+	Config string `json:"config,omitempty"`
+}
+
+// Explanation shows every check for one token. Reason is what Decide would have answered.
+type Explanation struct {
+	Allow  bool        `json:"allow"`
+	Reason reason.Code `json:"reason,omitempty"`
+	Checks []Check     `json:"checks"`
+}
+
+// Explain runs all the checks that can be run, not only up to the first that fails. It claims no jti, is no decision
+// and leaves no trace. What an unproven token claims is shown for what it is: after a failed signature the further
+// checks speak of claims that nobody vouches for.
+func (d *Door) Explain(ctx context.Context, q *Question, now time.Time) Explanation {
+	p, problem := d.profileFor(q)
+	if problem != nil {
+		return Explanation{Reason: problem.Code, Checks: []Check{{Name: "profile", Result: Failed, Reason: problem.Code, Detail: problem.Detail, Config: "profiles"}}}
+	}
+	e := explainer{door: d, trial: trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}, question: q}
+	if q.Token == "" {
+		e.add("shape", "profiles."+p.Name+".guests", p.judgeGuest(q))
+	} else {
+		e.proofs(ctx)
+		e.judgements(ctx)
+	}
+	e.out.Allow = e.out.Reason == reason.None
+	return e.out
+}
+
+type explainer struct {
+	door     *Door
+	trial    trial
+	question *Question
+	out      Explanation
+}
+
+// add notes one check; the first that fails gives the reason.
+func (e *explainer) add(name, config string, problem *reason.Problem) {
+	if problem == nil {
+		e.out.Checks = append(e.out.Checks, Check{Name: name, Result: Passed, Config: config})
+		return
+	}
+	if e.out.Reason == reason.None {
+		e.out.Reason = problem.Code
+	}
+	e.out.Checks = append(e.out.Checks, Check{Name: name, Result: Failed, Reason: problem.Code, Detail: problem.Detail, Config: config})
+}
+
+func (e *explainer) skip(name, why string) {
+	e.out.Checks = append(e.out.Checks, Check{Name: name, Result: Skipped, Detail: why})
+}
+
+// proofs runs the checks up to the signature; after a failure the rest of them have nothing to stand on.
+func (e *explainer) proofs(ctx context.Context) {
+	failed := ""
+	for _, step := range proving {
+		if failed != "" {
+			e.skip(step.name, "needs the check "+failed+" to pass")
+			continue
+		}
+		problem := step.run(&e.trial, ctx)
+		e.add(step.name, e.provingConfig(step.name), problem)
+		if problem != nil {
+			failed = step.name
+		}
+	}
+}
+
+func (e *explainer) provingConfig(name string) string {
+	profile := "profiles." + e.trial.profile.Name
+	if e.trial.issuer == nil {
+		if name == "shape" {
+			return profile + ".types"
+		}
+		return profile + ".issuers"
+	}
+	switch name {
+	case "algorithm":
+		return e.trial.issuer.path + ".algorithms"
+	case "key", "signature":
+		return e.trial.issuer.path + ".keys"
+	}
+	return e.trial.issuer.path + ".iss"
+}
+
+// judgements runs what comes after the signature, as far as the token can be read at all.
+func (e *explainer) judgements(ctx context.Context) {
+	names := []string{"time", "audience", "subject", "claims", "revocation", "replay", "room"}
+	t := &e.trial
+	if t.token == nil || t.issuer == nil {
+		for _, name := range names {
+			e.skip(name, "no issuer's rules apply to this token")
+		}
+		return
+	}
+	c, path := &t.token.Claims, t.issuer.path
+	times, problem := c.Times(t.issuer.time.Timestamps)
+	if problem == nil {
+		problem = t.profile.judgeTime(&Proven{issuer: t.issuer, Times: times}, e.question.Stage, t.now)
+	}
+	e.add("time", path+".time", problem)
+	e.add("audience", path+".audiences", t.issuer.audience(c))
+	e.add("subject", path+".subjects", t.issuer.subject(c, t.profile.domainFor(t.host)))
+	e.add("claims", path+".required_claims", t.issuer.requiredClaims(c))
+	e.revocation(ctx, c)
+	e.replay(path)
+	e.room(c)
+}
+
+func (e *explainer) revocation(ctx context.Context, c *token.Claims) {
+	config := "profiles." + e.trial.profile.Name + ".revocation"
+	switch {
+	case e.door.options.Revocations == nil:
+		e.skip("revocation", "the revocation list is not asked offline")
+		return
+	case e.trial.key == nil:
+		e.skip("revocation", "is judged for tokens whose key was found")
+		return
+	}
+	proven, problem := e.trial.proven()
+	if problem != nil {
+		e.skip("revocation", "needs times that can be read")
+		return
+	}
+	v := Verdict{Proven: proven}
+	e.add("revocation", config, e.door.judgeRevocation(ctx, e.trial.profile, &v, e.trial.now))
+}
+
+func (e *explainer) replay(path string) {
+	switch {
+	case e.trial.issuer.Replay.JTI != config.Once:
+		e.skip("replay", "replay protection is off for this issuer")
+	case e.question.Stage != Connect:
+		e.skip("replay", "is judged at connect alone")
+	default:
+		e.skip("replay", "an explanation claims no jti")
+	}
+	e.out.Checks[len(e.out.Checks)-1].Config = path + ".replay"
+}
+
+func (e *explainer) room(c *token.Claims) {
+	config := "profiles." + e.trial.profile.Name + ".rooms"
+	if !e.question.Stage.judgesRoom() || e.question.Room == "" {
+		e.skip("room", "the question names no room to enter")
+		e.out.Checks[len(e.out.Checks)-1].Config = config
+		return
+	}
+	p := &Proven{Claims: *c, room: e.trial.profile.rooms.Prepare(roomClaim(c))}
+	mismatch := tenantMismatch(c, e.question)
+	e.add("room", config, e.trial.profile.judgeRoom(p, e.question, mismatch))
+}

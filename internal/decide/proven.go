@@ -1,0 +1,166 @@
+package decide
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/policy"
+	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/room"
+	"github.com/usher-im/usher/internal/token"
+)
+
+// Proven is a token whose signature was good, with all that follows from its claims alone. It never changes, and is
+// shared by every question that shows the token again. Time, revocation, replay and room are not in it: they are
+// judged each time.
+type Proven struct {
+	Claims      token.Claims
+	Algorithm   token.Algorithm
+	Kid         string // as the header has it
+	KeyID       string // the key that verified, as revocations name it
+	Fingerprint [16]byte
+	Times       token.Times
+
+	UserID       string // by revocation.user_claim
+	User         json.RawMessage
+	Features     map[string]bool // nil: no map at all
+	FeatureNotes []string
+	Affiliation  string
+	RoomPolicy   *policy.RoomPolicy
+
+	// Grant is the handle that joins are asked with.
+	Grant string
+	// ExpiresAt and RecheckAt are Unix seconds; 0: not set.
+	ExpiresAt, RecheckAt int64
+	// RevocationKeys are the opaque names under which the feed would call for this session.
+	RevocationKeys []string
+	// Full and Short are what Options.Encode made of it.
+	Full, Short []byte
+
+	host       string
+	profile    *profile
+	issuer     *issuer
+	generation uint64
+	notAfter   time.Time // of the key; zero: no end
+	marks      revocation.Marks
+	room       room.Prepared
+	// static is the first failure among audience, subject and required claims, which depend on nothing but the
+	// claims and the config; nil where they pass.
+	static *reason.Problem
+}
+
+// stands tells whether the key that proved p is still there.
+func (p *Proven) stands(now time.Time) bool {
+	return p.issuer.keys.Generation() == p.generation && (p.notAfter.IsZero() || now.Before(p.notAfter))
+}
+
+// IssuerBlock is the iss of the config's block that p was judged by; "*" where any issuer is meant.
+func (p *Proven) IssuerBlock() string { return p.issuer.Iss }
+
+// weight is roughly the memory that p holds, in bytes.
+func (p *Proven) weight() int { return 1024 + 2*len(p.Claims.Raw) + len(p.Full) + len(p.User) }
+
+// prove runs the checks up to the signature, or finds that they were run before.
+func (d *Door) prove(ctx context.Context, p *profile, q *Question, now time.Time) (*Proven, *token.Token, *reason.Problem) {
+	k := keyOf(p.Name, q.Host, q.Token)
+	if proven := d.proven.seen(k, now); proven != nil {
+		return proven, nil, nil
+	}
+	t := trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}
+	for _, step := range proving {
+		if problem := step.run(&t, ctx); problem != nil {
+			return nil, t.token, problem
+		}
+	}
+	proven, problem := t.proven()
+	if problem != nil {
+		return nil, t.token, problem
+	}
+	proven.RevocationKeys = d.options.Revocations.FeedKeys(&proven.marks)
+	var g cacheKey
+	proven.Grant, g = d.proven.grantFor(k)
+	proven.Full, proven.Short = d.options.Encode(proven)
+	d.proven.keep(k, g, proven)
+	return proven, nil, nil
+}
+
+// proven draws from a verified token all that its claims alone decide.
+func (t *trial) proven() (*Proven, *reason.Problem) {
+	c := &t.token.Claims
+	times, problem := c.Times(t.issuer.time.Timestamps)
+	if problem != nil {
+		return nil, problem
+	}
+	p := &Proven{
+		Claims:      *c,
+		Algorithm:   t.algorithm,
+		Kid:         t.token.Header.Kid,
+		KeyID:       t.key.ID,
+		Fingerprint: token.Fingerprint(t.token.SigningInput),
+		Times:       times,
+		UserID:      t.profile.userOf(c),
+		User:        policy.User(c),
+		Affiliation: policy.Affiliation(c),
+		RoomPolicy:  policy.Room(c),
+		host:        strings.Clone(t.host),
+		profile:     t.profile,
+		issuer:      t.issuer,
+		generation:  t.generation,
+		notAfter:    t.key.NotAfter,
+		room:        t.profile.rooms.Prepare(roomClaim(c)),
+		static:      t.issuer.judgeClaims(c, t.profile.domainFor(t.host)),
+	}
+	p.Features, p.FeatureNotes = policy.Features(c.Context.Features, t.issuer.features)
+	p.marks = revocation.MarksOf(p.subject())
+	if times.Expires != 0 {
+		p.ExpiresAt = ceilSeconds(times.Expires + t.issuer.time.Leeway.Milliseconds())
+		if t.profile.OnExpiry == config.Close {
+			p.RecheckAt = p.ExpiresAt + ceilSeconds(t.profile.OnExpiryGrace.Milliseconds())
+		}
+	}
+	return p, nil
+}
+
+// subject is what revocations match a token by.
+func (p *Proven) subject() revocation.Subject {
+	return revocation.Subject{
+		Issuer: p.Claims.Issuer, JTI: p.Claims.JTI, User: p.UserID, KeyID: p.KeyID,
+		Fingerprint: p.Fingerprint, Rooms: p.Claims.Room, Tenant: p.Claims.Subject, IssuedAt: p.Times.IssuedAt,
+	}
+}
+
+// userOf reads the user's id where the profile says it stands, else sub.
+func (p *profile) userOf(c *token.Claims) string {
+	if p.Revocation.UserClaim == "context.user.id" || p.Revocation.UserClaim == "" {
+		if c.Context.UserID != "" {
+			return c.Context.UserID
+		}
+		return c.TopUserID
+	}
+	raw, ok := c.Lookup(p.Revocation.UserClaim)
+	if !ok {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
+}
+
+func roomClaim(c *token.Claims) room.Claim {
+	return room.Claim{
+		Rooms: c.Room, Present: c.HasRoom, Regex: c.Context.RoomRegex,
+		Subject: c.Subject, ContextTenant: c.Context.Tenant,
+	}
+}
+
+func ceilSeconds(ms int64) int64 { return (ms + 999) / 1000 }
+
+// bytesOf reads a string's bytes in place; they are not written to.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

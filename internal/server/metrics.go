@@ -1,0 +1,61 @@
+package server
+
+import (
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/reason"
+)
+
+// metrics are what the verify path counts. Every label has a closed set of values, so that no token can make new series:
+// stages, verdicts and reasons are ours, issuers are those of the config.
+type metrics struct {
+	decisions *prometheus.CounterVec
+	latency   *prometheus.HistogramVec
+	ejections *prometheus.CounterVec
+	followers prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "usher_decisions_total", Help: "Decisions by stage, verdict, reason and issuer block.",
+		}, []string{"stage", "verdict", "reason", "issuer"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "usher_decision_duration_seconds", Help: "Time from question to verdict, by stage.",
+			Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .25, 1},
+		}, []string{"stage"}),
+		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "usher_ejections_total", Help: "Sessions that were to be put out, by what became of it.",
+		}, []string{"outcome"}),
+		followers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "usher_feed_followers", Help: "Prosodys that follow the revocation feed.",
+		}),
+	}
+	r.MustRegister(m.decisions, m.latency, m.ejections, m.followers)
+	return m
+}
+
+// decided counts one verdict. An issuer is named only where the signature has proven it: a forger must not move the
+// figures of the issuer that he names.
+func (m *metrics) decided(q *decide.Question, v *decide.Verdict, took time.Duration) {
+	verdict, why, issuer := "allow", reason.None, ""
+	if v.Problem != nil {
+		verdict, why = string(verdictOf(v.Problem.Code)), v.Problem.Code
+	}
+	if v.Proven != nil {
+		issuer = v.Proven.IssuerBlock()
+	}
+	m.decisions.WithLabelValues(string(q.Stage), verdict, string(why), issuer).Inc()
+	m.latency.WithLabelValues(string(q.Stage)).Observe(took.Seconds())
+}
+
+// serveMetrics is GET /metrics in Prometheus' text format.
+func (s *Server) serveMetrics(c *fiber.Ctx) error {
+	return adaptor.HTTPHandler(promhttp.HandlerFor(s.opt.Registry, promhttp.HandlerOpts{}))(c)
+}

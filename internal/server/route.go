@@ -1,0 +1,155 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/usher-im/usher/internal/credential"
+)
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	// maxBody is the largest body that any route takes; each route has its own limit below it.
+	maxBody = 8 * mib
+)
+
+// Route is one path of a listener, with what limits it and who may use it.
+type Route struct {
+	Method, Path string
+	// Roles that may use it; none: everybody who reaches the listener (on the verify listener: see verify.credential_required).
+	Roles []credential.Role
+	// Open routes are answered without a credential even where the listener wants one (health).
+	Open bool
+	// Body is the largest body in bytes; 0: none is taken.
+	Body    int
+	Handler fiber.Handler
+}
+
+// verifyRoutes is what Prosody's modules reach.
+func (s *Server) verifyRoutes() []Route {
+	roles := []credential.Role(nil)
+	if s.opt.Config.Verify.CredentialRequired {
+		roles = []credential.Role{credential.Verify}
+	}
+	routes := []Route{
+		{Method: fiber.MethodPost, Path: "/v1/verify", Body: 64 * kib, Handler: s.answerQuestion},
+		{Method: fiber.MethodPost, Path: "/v1/report", Body: 4 * kib, Handler: s.takeReport},
+		{Method: fiber.MethodGet, Path: "/v1/feed", Handler: s.follow},
+		{Method: fiber.MethodGet, Path: "/healthz", Open: true, Handler: s.healthz},
+		{Method: fiber.MethodGet, Path: "/readyz", Open: true, Handler: s.readyz},
+	}
+	routes = append(routes, s.opt.Verify...)
+	for n := range routes {
+		if !routes[n].Open {
+			routes[n].Roles = roles
+		}
+	}
+	return routes
+}
+
+// adminRoutes is what people and their tools reach.
+func (s *Server) adminRoutes() []Route {
+	return append([]Route{
+		{Method: fiber.MethodPost, Path: "/v1/explain", Roles: []credential.Role{credential.Audit}, Body: 64 * kib, Handler: s.explain},
+		{Method: fiber.MethodGet, Path: "/metrics", Roles: []credential.Role{credential.Audit}, Handler: s.serveMetrics},
+		{Method: fiber.MethodGet, Path: "/healthz", Open: true, Handler: s.healthz},
+		{Method: fiber.MethodGet, Path: "/readyz", Open: true, Handler: s.readyz},
+	}, s.opt.Admin...)
+}
+
+// app makes a fiber app of a table of routes.
+func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
+	app := fiber.New(fiber.Config{
+		AppName:               "usher",
+		BodyLimit:             maxBody,
+		DisableStartupMessage: true,
+		ReadTimeout:           30 * time.Second,
+		IdleTimeout:           5 * time.Minute,
+		ErrorHandler:          s.fail,
+		Network:               "tcp",
+	})
+	app.Use(gate)
+	for _, r := range routes {
+		app.Add(r.Method, r.Path, s.bounded(r))
+	}
+	app.Use(func(c *fiber.Ctx) error {
+		return problem(c, fiber.StatusNotFound, "not-found", "There is nothing at this path. See GET /v1/openapi.json on the admin listener.")
+	})
+	return app
+}
+
+// bounded puts a route's limits and rights in front of its handler.
+func (s *Server) bounded(r Route) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		if len(c.Request().Body()) > r.Body {
+			return problem(c, fiber.StatusRequestEntityTooLarge, "body-too-large", "The body is larger than this path takes.")
+		}
+		if len(r.Roles) > 0 {
+			if refused, err := s.guard.refuses(c, r.Roles); refused {
+				return err
+			}
+		}
+		return r.Handler(c)
+	}
+}
+
+// gate refuses what cannot come from Prosody or a tool: loopback is no identity, because every page in a browser on
+// this machine reaches it. A foreign Host means a rebound name; Origin or Sec-Fetch-Site means a browser.
+func (s *Server) gate(address string, noBrowsers bool) fiber.Handler {
+	allowed := hostNames(address, s.opt.Config.Hosts)
+	return func(c *fiber.Ctx) error {
+		h := &c.Request().Header
+		if host := h.Host(); !allowed[string(withoutPort(host))] {
+			return problem(c, fiber.StatusForbidden, "host-refused", "This Host is not one of usher's names. Add it to hosts in the config if it should be.")
+		}
+		if noBrowsers && (len(h.Peek(fiber.HeaderOrigin)) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0) {
+			return problem(c, fiber.StatusForbidden, "browser-refused", "The verify listener is for Prosody and answers no browser.")
+		}
+		return c.Next()
+	}
+}
+
+// hostNames are the names a listener answers to: the loopback names, its own address, and those of the config.
+func hostNames(address string, more []string) map[string]bool {
+	names := map[string]bool{"localhost": true, "127.0.0.1": true, "[::1]": true}
+	if own := string(withoutPort([]byte(address))); own != "" && own != "0.0.0.0" && own != "[::]" {
+		names[own] = true
+	}
+	for _, name := range more {
+		names[strings.ToLower(name)] = true
+	}
+	return names
+}
+
+// withoutPort takes the port off a Host header, and lowers its case where there is need.
+func withoutPort(host []byte) []byte {
+	if i := bytes.LastIndexByte(host, ':'); i >= 0 && i > bytes.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	for _, c := range host {
+		if 'A' <= c && c <= 'Z' {
+			return bytes.ToLower(host)
+		}
+	}
+	return host
+}
+
+// fail answers what fiber itself refuses, in our own form and without its words.
+func (s *Server) fail(c *fiber.Ctx, err error) error {
+	var own *fiber.Error
+	switch {
+	case errors.As(err, &own) && own.Code == fiber.StatusMethodNotAllowed:
+		return problem(c, own.Code, "method-not-allowed", "This path does not take this method.")
+	case errors.As(err, &own) && own.Code == fiber.StatusRequestEntityTooLarge:
+		return problem(c, own.Code, "body-too-large", "The body is larger than this path takes.")
+	case errors.As(err, &own) && own.Code < 500:
+		return problem(c, own.Code, "bad-request", "The request cannot be read.")
+	}
+	s.opt.Logger.Error("a request failed", "path", c.Path(), "error", err)
+	return problem(c, fiber.StatusInternalServerError, "internal", "Something went wrong here; the log of this node says what.")
+}

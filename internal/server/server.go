@@ -1,0 +1,142 @@
+// Package server is the house's two doors to the outside, over fiber: the verify listener that Prosody's modules ask,
+// and the admin listener for people and their tools. It turns HTTP into calls and back, and decides only who may call.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/decide"
+)
+
+// drainTime is how long a stopping server waits for the requests in flight.
+const drainTime = 10 * time.Second
+
+// Recorder takes what happened for the audit; it never blocks (an *audit.Pipeline).
+type Recorder interface {
+	Record(e audit.Event)
+}
+
+// Options are what a Server stands on.
+type Options struct {
+	Config      *config.Config
+	Door        *decide.Door
+	Audit       Recorder
+	Feed        Feed
+	Credentials *credential.File
+	Registry    *prometheus.Registry
+	Logger      *slog.Logger
+	// Ready tells whether questions can be answered; its error says in one sentence what is waited for.
+	Ready func() error
+	// Admin are further routes of the admin listener.
+	Admin []Route
+	// Verify are further routes of the verify listener.
+	Verify []Route
+}
+
+// Server answers on both listeners.
+type Server struct {
+	opt     Options
+	door    atomic.Pointer[decide.Door]
+	config  atomic.Pointer[config.Config]
+	repeats *repeats
+	metrics *metrics
+	guard   *guard
+	flight  atomic.Int64
+	bodies  sync.Pool
+
+	verify, admin     *fiber.App
+	verifyLn, adminLn net.Listener
+	// stopping ends the answers that have no end of their own (the feed).
+	stopping context.Context
+	stop     context.CancelFunc
+}
+
+// New opens both listeners; nothing is answered before Run.
+func New(opt Options) (*Server, error) {
+	s := &Server{opt: opt, repeats: newRepeats(time.Minute), metrics: newMetrics(opt.Registry)}
+	s.guard = newGuard(opt.Credentials, s.record)
+	s.bodies.New = func() any { return new([]byte) }
+	s.SetRules(opt.Config, opt.Door)
+	s.stopping, s.stop = context.WithCancel(context.Background())
+
+	var err error
+	if s.verifyLn, err = listen("listen", opt.Config.Listen); err != nil {
+		return nil, err
+	}
+	if s.adminLn, err = listen("admin.listen", opt.Config.Admin.Listen); err != nil {
+		s.verifyLn.Close()
+		return nil, err
+	}
+	if c := opt.Config.Admin.TLS; c.Cert != "" {
+		certificate, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			s.verifyLn.Close()
+			s.adminLn.Close()
+			return nil, fmt.Errorf("admin.tls cannot be used: %w", err)
+		}
+		s.adminLn = tls.NewListener(s.adminLn, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	}
+	s.verify = s.app(s.verifyRoutes(), s.gate(opt.Config.Listen, true))
+	s.admin = s.app(s.adminRoutes(), s.gate(opt.Config.Admin.Listen, false))
+	return s, nil
+}
+
+func listen(key, address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s cannot be listened on (%w): free the address, or set another", key, address, err)
+	}
+	return ln, nil
+}
+
+// VerifyAddress and AdminAddress are where the listeners really are (a config may say port 0).
+func (s *Server) VerifyAddress() string { return s.verifyLn.Addr().String() }
+
+// AdminAddress is where the admin listener really is.
+func (s *Server) AdminAddress() string { return s.adminLn.Addr().String() }
+
+// SetRules puts a new configuration's rules in place of the old ones; questions in flight finish under the old. What
+// the listeners were opened with stays as it was.
+func (s *Server) SetRules(c *config.Config, d *decide.Door) {
+	s.config.Store(c)
+	s.door.Store(d)
+}
+
+// Run answers until ctx ends, then lets the requests in flight finish.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 2)
+	go func() { failed <- s.verify.Listener(s.verifyLn) }()
+	go func() { failed <- s.admin.Listener(s.adminLn) }()
+	var err error
+	running := 2
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		running--
+	}
+	s.stop()
+	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	err = errors.Join(err, s.verify.ShutdownWithContext(drain), s.admin.ShutdownWithContext(drain))
+	for ; running > 0; running-- {
+		err = errors.Join(err, <-failed)
+	}
+	return err
+}
+
+// record fills in what the server knows of every event.
+func (s *Server) record(e audit.Event) { s.opt.Audit.Record(e) }
