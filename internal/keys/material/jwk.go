@@ -72,7 +72,7 @@ func some(keys []Key, left []error) ([]Key, []error, error) {
 func parseJWK(raw json.RawMessage, rules SetRules) (k Key, kid string, err error) {
 	parsed, err := decode(raw)
 	if err != nil {
-		return Key{}, "", err
+		return Key{}, nameOf(raw), err
 	}
 	kid = parsed.KeyID()
 	if err := meant(parsed); err != nil {
@@ -85,6 +85,15 @@ func parseJWK(raw json.RawMessage, rules SetRules) (k Key, kid string, err error
 	k.Kid = kid
 	k.Alg, err = ownAlgorithm(parsed, k.Value)
 	return k, kid, err
+}
+
+// nameOf is the kid of a key that cannot be read otherwise, so that its owner finds it.
+func nameOf(raw json.RawMessage) string {
+	var key struct {
+		Kid string `json:"kid"`
+	}
+	_ = json.Unmarshal(raw, &key) // no name then
+	return key.Kid
 }
 
 // decode has jwx read one key. What it says of a bad one may quote the key, so it is not passed on. It is also the one
@@ -107,8 +116,12 @@ var errUnreadable = errors.New("it cannot be read as a JSON Web Key (RFC 7517) o
 
 // meant says why a key must not verify signatures by its publisher's own word (RFC 7517, sections 4.2 and 4.3).
 func meant(key jwk.Key) error {
-	if key.KeyUsage() == string(jwk.ForEncryption) {
+	switch use := key.KeyUsage(); use {
+	case "", string(jwk.ForSignature):
+	case string(jwk.ForEncryption):
 		return errEncryption
+	default:
+		return fmt.Errorf("its use is %s, not sig", Quote(use))
 	}
 	ops := key.KeyOps()
 	if len(ops) == 0 {
