@@ -1,0 +1,241 @@
+package wire
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/policy"
+	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/token"
+	"github.com/usher-im/usher/internal/token/mint"
+)
+
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// sameJSON compares meaning, not spelling.
+func sameJSON(t *testing.T, name string, got []byte) {
+	t.Helper()
+	var have, want any
+	if err := json.Unmarshal(got, &have); err != nil {
+		t.Fatalf("%s: what was written is not JSON (%v): %s", name, err, got)
+	}
+	if err := json.Unmarshal(golden(t, name), &want); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(have, want) {
+		t.Errorf("%s:\n got %s\nwant %s", name, got, golden(t, name))
+	}
+}
+
+func TestQuestion_GoldenFilesAreReadMemberByMember(t *testing.T) {
+	const grant = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
+	const tok = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJteS1hcHAifQ.c2lnbmF0dXJl"
+	want := map[string]decide.Question{
+		"question-connect": {ID: "000102030405060708090a0b0c0d0e0f", Token: tok, Stage: decide.Connect, Host: "meet.example.com",
+			Profile: "jigasi", Room: "daily@conference.meet.example.com", Tenant: "acme", Session: "c2s5581",
+			RemoteIP: "198.51.100.7", UserAgent: "Mozilla/5.0 (\"quoted\" \\ and\ttabbed) Jitsi"},
+		"question-join": {ID: "101112131415161718191a1b1c1d1e1f", Grant: grant, Stage: decide.Join, Host: "meet.example.com",
+			Room: "[acme]daily@conference.meet.example.com", Tenant: "acme", Session: "c2s5581", RemoteIP: "198.51.100.7",
+			UserAgent: "Jitsi", RoomRequiresAuth: true},
+		"question-create": {ID: "202122232425262728292a2b2c2d2e2f", Grant: grant, Stage: decide.Create, Host: "meet.example.com",
+			Room: "café@conference.meet.example.com", Session: "c2s5581"},
+		"question-recheck": {ID: "303132333435363738393a3b3c3d3e3f", Token: tok, Stage: decide.Recheck, Host: "meet.example.com",
+			Room: "daily@conference.meet.example.com", Session: "c2s5582", PreviousSession: "c2s5581", RemoteIP: "2001:db8::7"},
+		"question-guest": {ID: "404142434445464748494a4b4c4d4e4f", Stage: decide.Connect, Host: "meet.example.com",
+			Session: "c2s5583", RemoteIP: "198.51.100.8"},
+	}
+	files, err := filepath.Glob("testdata/question-*.json")
+	if err != nil || len(files) != len(want) {
+		t.Fatalf("%d golden questions, %d expected: %v", len(files), len(want), err)
+	}
+	for name, q := range want {
+		got, err := ParseQuestion(golden(t, name))
+		if err != nil || got != q {
+			t.Errorf("%s: %v\n got %+v\nwant %+v", name, err, got, q)
+		}
+	}
+}
+
+func TestQuestion_WhateverCouldBeReadTwoWaysIsRefused(t *testing.T) {
+	const good = `"id":"1","stage":"connect","host":"h"`
+	for name, body := range map[string]string{
+		"empty":                  ``,
+		"not an object":          `[]`,
+		"unclosed":               `{` + good,
+		"something follows":      `{` + good + `}{}`,
+		"a NUL follows":          "{" + good + "}\x00",
+		"invalid UTF-8":          "{" + good + ",\"room\":\"\xff\"}",
+		"member twice":           `{` + good + `,"host":"other"}`,
+		"boolean member twice":   `{` + good + `,"room_requires_auth":true,"room_requires_auth":false}`,
+		"stage twice":            `{` + good + `,"stage":"join"}`,
+		"number for a string":    `{"id":1,"stage":"connect","host":"h"}`,
+		"null for a string":      `{` + good + `,"token":null}`,
+		"string for a boolean":   `{` + good + `,"room_requires_auth":"true"}`,
+		"unknown stage":          `{"id":"1","stage":"enter","host":"h"}`,
+		"no id":                  `{"stage":"connect","host":"h"}`,
+		"long id":                `{"id":"` + strings.Repeat("a", 65) + `","stage":"connect","host":"h"}`,
+		"no host":                `{"id":"1","stage":"connect"}`,
+		"token and grant":        `{` + good + `,"token":"a","grant":"b"}`,
+		"join without room":      `{"id":"1","stage":"join","host":"h"}`,
+		"trailing comma":         `{` + good + `,}`,
+		"leading comma":          `{,` + good + `}`,
+		"half a surrogate":       `{` + good + `,"room":"\ud800"}`,
+		"wrong surrogate":        `{` + good + `,"room":"\ud800\u0041"}`,
+		"control character":      "{" + good + ",\"room\":\"a\nb\"}",
+		"unknown escape":         `{` + good + `,"room":"\x41"}`,
+		"bad number in unknown":  `{` + good + `,"x":01}`,
+		"deep nesting":           `{` + good + `,"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
+		"escaped name, repeated": `{` + good + `,"h\u006fst":"other"}`,
+	} {
+		if q, err := ParseQuestion([]byte(body)); err == nil {
+			t.Errorf("%s was taken: %+v", name, q)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: not one sentence: %v", name, err)
+		}
+	}
+}
+
+func TestQuestion_UnknownMembersAreIgnored(t *testing.T) {
+	q, err := ParseQuestion([]byte(` { "x" : [1,{"y":null,"z":[true,-1.5e+3,"\u00e9"]}], "id":"1" , "stage":"connect","host":"h","new":{}} `))
+	if err != nil || q.ID != "1" || q.Host != "h" {
+		t.Fatalf("%+v, %v", q, err)
+	}
+}
+
+func TestQuestion_EscapesAreUndone(t *testing.T) {
+	q, err := ParseQuestion([]byte(`{"id":"1","stage":"connect","host":"h","user_agent":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"}`))
+	if want := "\"\\/\b\f\n\r\té😀"; err != nil || q.UserAgent != want {
+		t.Fatalf("%q, %v", q.UserAgent, err)
+	}
+}
+
+// FuzzParseQuestion: whatever we take, encoding/json takes with the same meaning.
+func FuzzParseQuestion(f *testing.F) {
+	files, _ := filepath.Glob("testdata/question-*.json")
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		q, err := ParseQuestion(body)
+		if err != nil {
+			return
+		}
+		var other struct {
+			ID, Token, Grant, Host, Room, Session string
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(body, &members); err != nil {
+			t.Fatalf("taken, but not JSON: %v", err)
+		}
+		for name, field := range map[string]*string{"id": &other.ID, "token": &other.Token, "grant": &other.Grant, "host": &other.Host, "room": &other.Room, "session": &other.Session} {
+			if raw, ok := members[name]; ok {
+				if err := json.Unmarshal(raw, field); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+		}
+		if q.ID != other.ID || q.Token != other.Token || q.Grant != other.Grant || q.Host != other.Host || q.Room != other.Room || q.Session != other.Session {
+			t.Fatalf("read differently: %+v and %+v", q, other)
+		}
+	})
+}
+
+// proven is a token as the golden answers show it.
+func proven(t *testing.T, payload string, p decide.Proven) *decide.Proven {
+	t.Helper()
+	p.Claims = claimsOf(t, payload)
+	p.User = policy.User(&p.Claims)
+	p.RoomPolicy = policy.Room(&p.Claims)
+	p.Grant = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
+	p.ExpiresAt = 1790000000
+	p.Full, p.Short = EncodeProven(&p)
+	return &p
+}
+
+func TestAnswer_AllowsAreWrittenAsTheGoldenFiles(t *testing.T) {
+	full := proven(t, `{"iss":"my-app","sub":"meet.example.com","room":"daily","context":{"user":{"id":"u-1","name":"Ada \"A\" Lövelace"},"group":"staff","room":{"lobby":false,"password":"","security_bypass":true},"tenant":"acme"}}`,
+		decide.Proven{Affiliation: "owner", Features: map[string]bool{"recording": true, "livestreaming": false}, RecheckAt: 1790000010, RevocationKeys: []string{"k1", "k2"}})
+	plain := proven(t, `{"iss":"my-app","sub":"*","room":"*"}`, decide.Proven{Affiliation: "member", RevocationKeys: []string{"k1"}})
+	bypass := proven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"user":{"security_bypass":true}}}`, decide.Proven{Affiliation: "owner"})
+	for name, v := range map[string]decide.Verdict{
+		"answer-allow-connect":       {Full: true, Proven: full, TenantMismatch: true},
+		"answer-allow-connect-plain": {Full: true, Proven: plain},
+		"answer-allow-guest":         {Full: true},
+		"answer-allow-join":          {Proven: bypass},
+		"answer-allow-join-mismatch": {Proven: plain, TenantMismatch: true},
+		"answer-deny":                {Problem: &reason.Problem{Code: reason.RoomMismatch, Detail: "never shown"}},
+		"answer-deny-no-code":        {Problem: &reason.Problem{Code: reason.TokenExpired}, Proven: full},
+		"answer-need-token":          {NeedToken: true},
+	} {
+		id, _ := decisionID(t, name)
+		sameJSON(t, name, AppendAnswer(nil, &v, id))
+	}
+	id, _ := decisionID(t, "answer-unavailable")
+	sameJSON(t, "answer-unavailable", AppendUnavailable(nil, reason.KeyUnavailable, id))
+}
+
+func TestAnswer_EveryReasonIsJSONAndNeverShowsItsDetail(t *testing.T) {
+	for _, info := range reason.All() {
+		v := decide.Verdict{Problem: &reason.Problem{Code: info.Code, Detail: "DETAIL"}}
+		for _, body := range [][]byte{AppendAnswer(nil, &v, "ID"), AppendUnavailable(nil, info.Code, "ID")} {
+			if !json.Valid(body) || strings.Contains(string(body), "DETAIL") {
+				t.Errorf("%s: %s", info.Code, body)
+			}
+		}
+	}
+}
+
+func TestAnswer_EmptyFeaturesDifferFromNone(t *testing.T) {
+	for want, features := range map[string]map[string]bool{`"features":{}`: {}, "": nil} {
+		p := proven(t, `{"iss":"a","sub":"b"}`, decide.Proven{Features: features})
+		got := string(AppendAnswer(nil, &decide.Verdict{Full: true, Proven: p}, "ID"))
+		if strings.Contains(got, "features") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%v: %s", features, got)
+		}
+	}
+}
+
+func decisionID(t *testing.T, name string) (string, bool) {
+	t.Helper()
+	var a struct {
+		ID string `json:"decision_id"`
+	}
+	if err := json.Unmarshal(golden(t, name), &a); err != nil {
+		t.Fatal(err)
+	}
+	return a.ID, a.ID != ""
+}
+
+func claimsOf(t *testing.T, payload string) token.Claims {
+	t.Helper()
+	return parsed(t, payload).Claims
+}
+
+func parsed(t *testing.T, payload string) *token.Token {
+	t.Helper()
+	raw, err := mint.Raw(token.HS256, []byte(strings.Repeat("k", 32)), []byte(`{"alg":"HS256"}`), []byte(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, problem := token.Parse(raw, token.Limits{})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	return tok
+}
