@@ -1,5 +1,10 @@
 package token
 
+import "fmt"
+
+// maxValues bounds the names in one claim: each is compared with the room or the audiences in every decision.
+const maxValues = 256
+
 // What follows reads one value of a wanted type. Each takes the member's name as operators know it, for the detail.
 
 func (s *scanner) wrong(member, want string) {
@@ -30,6 +35,10 @@ func (s *scanner) wantStrings(member string, one *[1]string) (values []string, i
 	for a := s.array(); s.more(&a); {
 		if s.peek() != '"' {
 			s.wrong(member, want)
+			return nil, true
+		}
+		if len(values) == maxValues {
+			s.wrong(member, fmt.Sprintf("at most %d strings", maxValues))
 			return nil, true
 		}
 		values = append(values, s.str())
