@@ -114,6 +114,11 @@ func (r *report) jitsiKey(env variables, path string) (KeySource, bool) {
 		key.PEM = strings.ReplaceAll(secret, `\n`, "\n")
 	case secret != "":
 		key.Secret = Secret(secret)
+		if allowed, _ := strconv.ParseBool(env[allowShortSecret]); len(secret) < 32 && !allowed {
+			// The key ring refuses it too, but what it says to do is for a file.
+			r.faultAt(place{variable: "JWT_APP_SECRET"}, path, "this secret has %d bytes, and one under 32 can be guessed from a single token; use a longer one (openssl rand -base64 48), or set %s=true until it is changed", len(secret), allowShortSecret)
+			return key, false
+		}
 	default:
 		r.faultAt(place{variable: "JWT_APP_SECRET"}, path, "this must be set (or JWT_APP_SECRET_FILE, or JWT_ASAP_KEYSERVER): without a key no token can be checked")
 		return key, false

@@ -2,7 +2,7 @@ package keys
 
 import "time"
 
-// fixed is a secret that the config itself holds, or the environment. It never changes.
+// fixed is a secret or PEM that the config itself holds, or the environment. It never changes.
 type fixed struct {
 	where string
 	keys  []*Key

@@ -3,6 +3,7 @@ package keys
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
@@ -28,6 +29,8 @@ func (r *Ring) source(cs config.KeySource, opt Options) (source, error) {
 		return e.file("secret_file", cs.SecretFile, single(func(data []byte) (material.Key, error) {
 			return material.SecretFile(data, opt.AllowShortSecret)
 		}))
+	case strings.HasPrefix(cs.PEM, "-----BEGIN "):
+		return e.writtenPEM()
 	case cs.PEM != "":
 		return e.file("pem", cs.PEM, single(func(data []byte) (material.Key, error) {
 			return material.PEM(data, cs.PEM)
@@ -96,6 +99,15 @@ func (e entry) secret() (source, error) {
 		return nil, e.fail(key, err)
 	}
 	return &fixed{where: e.Where, keys: []*Key{e.adopt(label)(m)}, since: e.ring.now()}, nil
+}
+
+// writtenPEM is a PEM in the config itself, or in JWT_APP_SECRET, where docker-jitsi-meet has the public key.
+func (e entry) writtenPEM() (source, error) {
+	m, err := material.PEM([]byte(e.PEM), "public.pem")
+	if err != nil {
+		return nil, e.fail("pem", err)
+	}
+	return &fixed{where: e.Where, keys: []*Key{e.adopt("pem")(m)}, since: e.ring.now()}, nil
 }
 
 func (e entry) file(key, path string, decode decoder) (source, error) {
