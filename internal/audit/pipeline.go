@@ -2,7 +2,12 @@ package audit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,34 +16,170 @@ type Options struct {
 	// Dir is the folder of the spill log, SpillMax its most bytes.
 	Dir      string
 	SpillMax int64
-	// Node is written into events that name none.
+	// Node is written into events that name none; empty means the machine's name.
 	Node string
 	// Names keeps user_name and user_email; without it they are dropped here, whoever sets them.
 	Names bool
-	// PseudonymKey, where set, replaces user ids and addresses by a keyed hash.
-	PseudonymKey []byte
-	Logger       *slog.Logger
-	Now          func() time.Time
+	// Pseudonyms, where set, stand in for user ids and addresses.
+	Pseudonyms *Pseudonyms
+	// Sink, where set, is shown every event as well.
+	Sink   *Sink
+	Logger *slog.Logger
+	Now    func() time.Time
 }
 
-// Pipeline carries events from the verify path to the store.
+// Pipeline carries events from the verify path to the store, in three steps with a goroutine each: the queue is
+// drained into the spill log, the spill log is brought to the disk, and its rows go to the store. A kill -9 loses what
+// lay in the queue (up to gather), a power cut what was not on the disk (up to syncEvery more).
 type Pipeline struct {
 	opt   Options
 	store Store
+	ring  *ring
+	spill *spill
+	lock  *os.File
+
+	closed atomic.Bool
+	flush  chan chan uint64
+	stop   chan struct{} // closed: nothing is recorded any more
+	ended  chan struct{} // closed: everything recorded is in the spill
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	hurry  atomic.Int32 // flushes that wait: no gathering meanwhile
+
+	last    uint64        // drain: the newest K given out
+	written atomic.Uint64 // the newest K in the spill
+	mu      sync.Mutex    // guards stored and moved
+	stored  uint64        // everything up to here is in the store
+	moved   chan struct{} // closed and made anew when stored grows
+
+	counters
 }
+
+const (
+	gather     = 20 * time.Millisecond  // how long the first event waits for company before it is written
+	syncEvery  = 100 * time.Millisecond // between two fdatasyncs
+	drainBytes = 256 << 10              // one write to the spill
+	kShift     = 22
+)
 
 // Open starts the pipeline; what a former process left in the spill goes to the store first.
 func Open(ctx context.Context, store Store, opt Options) (*Pipeline, error) {
-	return &Pipeline{opt: opt, store: store}, nil
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.Default()
+	}
+	if opt.Node == "" {
+		opt.Node, _ = os.Hostname()
+	}
+	s, err := openSpill(opt.Dir, opt.SpillMax, opt.Logger)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockFolder(opt.Dir)
+	if err != nil {
+		return nil, err
+	}
+	last, err := s.lastK()
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	// A store that has newer rows than the spill (its folder was emptied) and a clock that was set back must not make
+	// new events look like old ones. A store that cannot say so now is asked again before it gets the first row.
+	asked, done := context.WithTimeout(ctx, time.Second)
+	if stored, err := store.Last(asked); err == nil {
+		last = max(last, stored)
+	}
+	done()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p := &Pipeline{
+		opt: opt, store: store, ring: newRing(ringTerms), spill: s, lock: lock, last: last,
+		flush: make(chan chan uint64), stop: make(chan struct{}), ended: make(chan struct{}),
+		moved: make(chan struct{}), cancel: cancel,
+	}
+	p.written.Store(last)
+	p.work.Go(p.drain)
+	p.work.Go(p.syncer)
+	p.work.Go(func() { newIngester(p).run(ctx) })
+	return p, nil
 }
 
 // Record takes an event. It never blocks and does not allocate; the event's strings are copied, so that they may lie
 // in buffers that are used again. Where neither memory nor disk has room the event is shed, and counted.
-func (p *Pipeline) Record(e Event) {}
+//
+// One decision is recorded once: who answers a repeated question with the id of the first does not record it again.
+func (p *Pipeline) Record(e Event) {
+	if e.Time.IsZero() {
+		e.Time = p.opt.Now()
+	}
+	if e.Node == "" {
+		e.Node = p.opt.Node
+	}
+	if !p.opt.Names {
+		e.UserName, e.UserEmail = "", ""
+	}
+	if p.closed.Load() || !p.ring.put(&e) {
+		p.shed.Add(1)
+	}
+}
 
 // Flush waits until everything recorded before it is in the store.
-func (p *Pipeline) Flush(ctx context.Context) error { return nil }
+func (p *Pipeline) Flush(ctx context.Context) error {
+	p.hurry.Add(1)
+	defer p.hurry.Add(-1)
+	reply := make(chan uint64, 1)
+	var target uint64
+	select {
+	case p.flush <- reply:
+		target = <-reply
+	case <-p.ended:
+		target = p.written.Load()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the audit: %w", ctx.Err())
+	}
+	return p.reach(ctx, target)
+}
+
+// reach waits until the store has everything up to k.
+func (p *Pipeline) reach(ctx context.Context, k uint64) error {
+	for {
+		p.mu.Lock()
+		stored, moved := p.stored, p.moved
+		p.mu.Unlock()
+		if stored >= k {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the audit store to take what is in the spill: %w", ctx.Err())
+		}
+	}
+}
 
 // Close stops taking events and brings what is there to the store; what the store does not take before ctx ends stays
 // in the spill for the next start.
-func (p *Pipeline) Close(ctx context.Context) error { return nil }
+func (p *Pipeline) Close(ctx context.Context) error {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	close(p.stop)
+	<-p.ended
+	p.hurry.Add(1)
+	waited := p.reach(ctx, p.written.Load())
+	p.cancel()
+	p.work.Wait()
+	safe, err := p.store.Last(ctx)
+	if err != nil {
+		safe = 0
+	}
+	if lost := len(p.spill.takeMemory()); lost > 0 {
+		waited = errors.Join(waited, fmt.Errorf("%d bytes of audit are lost: neither the disk of data_dir nor the store took them", lost))
+	}
+	err = errors.Join(waited, p.spill.close(p.written.Load(), safe), p.lock.Close())
+	if p.opt.Sink != nil {
+		err = errors.Join(err, p.opt.Sink.close())
+	}
+	return err
+}

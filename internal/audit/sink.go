@@ -1,0 +1,73 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// Sink shows every event to a SIEM, one line each. It is beside the store, not before it: a sink that is too slow
+// loses events, and counts them; the store does not.
+type Sink struct {
+	w      io.WriteCloser
+	format func([]byte, *Event) []byte
+	log    *slog.Logger
+	queue  chan []byte
+	done   sync.WaitGroup
+	shed   atomic.Int64
+}
+
+const sinkQueue = 16 << 10
+
+// NewSink writes to w, which it closes at the end. The format is AppendJSON or AppendOCSF.
+func NewSink(w io.WriteCloser, format func(dst []byte, e *Event) []byte, log *slog.Logger) *Sink {
+	s := &Sink{w: w, format: format, log: log, queue: make(chan []byte, sinkQueue)}
+	s.done.Go(s.run)
+	return s
+}
+
+// offer hands over a packed event without waiting.
+func (s *Sink) offer(data []byte) {
+	select {
+	case s.queue <- bytes.Clone(data):
+	default:
+		s.shed.Add(1)
+	}
+}
+
+func (s *Sink) run() {
+	var buf []byte
+	var failing bool
+	for data := range s.queue {
+		e, err := Unpack(data)
+		if err != nil {
+			continue
+		}
+		buf = append(s.format(buf, &e), '\n')
+		if len(s.queue) > 0 && len(buf) < 64<<10 {
+			continue
+		}
+		_, err = s.w.Write(buf)
+		buf = buf[:0]
+		if err != nil && !failing {
+			s.log.Error(fmt.Sprintf("the audit sink does not take events: %v; they are in the audit store all the same", err))
+		}
+		failing = err != nil
+	}
+	if len(buf) > 0 {
+		_, _ = s.w.Write(buf)
+	}
+}
+
+func (s *Sink) close() error {
+	close(s.queue)
+	s.done.Wait()
+	if err := s.w.Close(); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		return fmt.Errorf("close the audit sink: %w", err)
+	}
+	return nil
+}
