@@ -89,7 +89,7 @@ func (a Algorithm) fitsRSA(k *rsa.PublicKey) error {
 }
 
 func (a Algorithm) fitsCurve(k *ecdsa.PublicKey) error {
-	if k == nil || k.Curve == nil || k.X == nil || k.Y == nil {
+	if k == nil || k.Curve == nil {
 		return errors.New("the EC key is empty")
 	}
 	if a.curve() != k.Curve {

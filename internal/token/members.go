@@ -49,7 +49,7 @@ func (s *scanner) remember(o *object) {
 	if o.seen&kind != 0 {
 		for _, name := range s.names[o.mark:s.open] {
 			if name == o.name {
-				s.fail(fmt.Sprintf("the token's %s has the member %.64q twice in one object", s.part, o.name))
+				s.fail(fmt.Sprintf("the token's %s has the member %.24q twice in one object", s.part, o.name))
 				return
 			}
 		}

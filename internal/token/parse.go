@@ -72,7 +72,7 @@ func (s *scanner) header(h *Header, lim Limits) {
 		case "typ":
 			h.Typ = s.wantString("the header's typ")
 			if s.fault == "" && !lim.accepts(h.Typ) {
-				s.fail(fmt.Sprintf("the header's typ %.64q is not among the accepted types", h.Typ))
+				s.fail(fmt.Sprintf("the header's typ %.24q is not among the accepted types", h.Typ))
 			}
 		case "cty":
 			s.wantString("the header's cty")

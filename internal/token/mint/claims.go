@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// Set puts value into claims at path ("context.user.id"), making the objects on the way.
+// Set puts value into claims at path ("context.user.id"), making the objects on the way. A dot that belongs to a name
+// has a backslash before it (`https://example\.com/role`).
 func Set(claims map[string]any, path string, value any) error {
-	names := strings.Split(path, ".")
+	names := split(path)
 	object := claims
 	for i, name := range names {
 		if name == "" {
@@ -27,4 +28,21 @@ func Set(claims map[string]any, path string, value any) error {
 		object = next
 	}
 	return nil
+}
+
+func split(path string) []string {
+	names := []string{""}
+	for i := 0; i < len(path); i++ {
+		last := len(names) - 1
+		switch {
+		case path[i] == '\\' && strings.HasPrefix(path[i+1:], "."):
+			i++
+			names[last] += "."
+		case path[i] == '.':
+			names = append(names, "")
+		default:
+			names[last] += path[i : i+1]
+		}
+	}
+	return names
 }
