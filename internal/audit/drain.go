@@ -30,7 +30,7 @@ func (p *Pipeline) drain() {
 			}
 		case reply := <-p.flush:
 			d.empty()
-			reply <- p.last
+			reply <- p.written.Load()
 		case <-p.stop:
 			d.empty()
 			return
