@@ -15,7 +15,7 @@ import (
 	"github.com/usher-im/usher/internal/token/mint"
 )
 
-// kilobyte is a token of Jitsi's shape whose raw form has about 1,000 bytes.
+// kilobyte is a token of Jitsi's shape whose raw form has about 900 bytes.
 func kilobyte(t testing.TB, alg token.Algorithm, private any) string {
 	t.Helper()
 	raw, err := mint.Token(mint.Spec{Alg: alg, Key: private, Kid: "2026-a", Claims: map[string]any{
