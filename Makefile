@@ -20,7 +20,7 @@ demo: ## from nothing to an allowed and a denied join, told on the terminal
 
 test: ## install what the tests need and run them all, on Prosody 0.12 and 13
 	@.ci/setup test
-	luacheck -q $(LUA)
+	luacheck -q --no-color $(LUA)
 	busted
 	go vet ./...
 	go test -race -timeout 18m ./...
@@ -37,7 +37,7 @@ lint: ## gofmt, vet, staticcheck, govulncheck, luacheck
 		[ -z "$$unformatted" ] || { echo "gofmt -w wanted: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
-	luacheck -q $(LUA)
+	luacheck -q --no-color $(LUA)
 	@# Exit code 3 means holes were found, any other that the database was out of reach.
 	go tool govulncheck ./... || { [ $$? -ne 3 ] && echo "govulncheck could not run: known holes were NOT looked for"; }
 

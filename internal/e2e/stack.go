@@ -31,6 +31,8 @@ type Setup struct {
 	Verifier string
 	// Env is for the verifier.
 	Env []string
+	// WithoutGate lets Prosody ask the verifier itself; there is no Stack.Gate then.
+	WithoutGate bool
 	// The rest goes to Prosody; see prosody.Options.
 	Admins                   []string
 	Modules, MUCModules      []string
@@ -61,7 +63,11 @@ func EachProsody(t *testing.T, run func(t *testing.T, release prosody.Release)) 
 func Start(t testing.TB, release prosody.Release, setup Setup) *Stack {
 	t.Helper()
 	s := &Stack{Verifier: StartVerifier(t, setup)}
-	s.Gate = newGate(t, s.Verifier.URL)
+	url := s.Verifier.URL
+	if !setup.WithoutGate {
+		s.Gate = newGate(t, s.Verifier.URL)
+		url = s.Gate.URL
+	}
 	repo, err := proc.RepoRoot()
 	if err != nil {
 		t.Fatal(err)
@@ -74,10 +80,15 @@ func Start(t testing.TB, release prosody.Release, setup Setup) *Stack {
 		PluginPaths:    append(setup.PluginPaths[:len(setup.PluginPaths):len(setup.PluginPaths)], filepath.Join(repo, "lua")),
 		Modules:        setup.Modules,
 		MUCModules:     append([]string{"muc_usher"}, setup.MUCModules...),
-		Global:         fmt.Sprintf("usher_url = %q\n%s", s.Gate.URL, setup.Global),
+		Global:         fmt.Sprintf("usher_url = %q\n%s", url, setup.Global),
 		Host:           setup.Host,
 		MUC:            setup.MUC,
 		Hosts:          setup.Hosts,
+	})
+	t.Cleanup(func() {
+		if s.Prosody.Log.Contains("stack traceback") {
+			t.Error("a handler threw inside Prosody: see its log")
+		}
 	})
 	return s
 }

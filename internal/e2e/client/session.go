@@ -20,6 +20,11 @@ func (c *Client) Authenticate(ctx context.Context) error {
 	if _, err := c.Expect(ctx, "stream features", named("features")); err != nil {
 		return err
 	}
+	return c.AuthenticateAgain(ctx)
+}
+
+// AuthenticateAgain tries once more on the same stream, after a refusal.
+func (c *Client) AuthenticateAgain(ctx context.Context) error {
 	if err := c.Send(ctx, `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>`); err != nil {
 		return err
 	}

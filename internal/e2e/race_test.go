@@ -1,0 +1,224 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/client"
+	"github.com/usher-im/usher/internal/e2e/prosody"
+)
+
+// Everything here happens while the verifier is slow: the gate holds the shim's questions back.
+
+// mustArrive waits until n questions of a stage wait at the gate.
+func mustArrive(t *testing.T, s *e2e.Stack, stage string, n int) {
+	t.Helper()
+	if got, err := s.Gate.Arrived(e2e.Context(t), stage, n); err != nil {
+		t.Fatalf("%d of %d questions of stage %s came: %v", len(got), n, stage, err)
+	}
+}
+
+// occupants are the nicks in each room that exists, as Prosody itself has them.
+func occupants(t *testing.T, s *e2e.Stack) map[string][]string {
+	t.Helper()
+	var rooms map[string][]string
+	s.Lua(t, `local rooms, array = { [""] = "" }, require "util.json".array;
+		rooms[""] = nil;
+		for room in prosody.hosts["conference.meet.example.com"].modules.muc.each_room() do
+			local nicks = array {};
+			for nick in room:each_occupant() do nicks[#nicks + 1] = require "util.jid".resource(nick); end
+			rooms[room.jid] = nicks;
+		end
+		return next(rooms) and rooms or nil;`, &rooms)
+	return rooms
+}
+
+func TestRace_TwoFirstJoinsOfOneRoomMakeOneRoom(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
+		bob := s.Login(t, e2e.Who{Via: e2e.BOSH, Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
+		s.Gate.Hold()
+		mustAsk(t, alice, "daily", "alice")
+		mustAsk(t, bob, "daily", "bob")
+		mustArrive(t, s, "create", 2)
+		s.Gate.Release()
+		for _, v := range []*e2e.Visitor{alice, bob} {
+			if _, err := v.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alice.MustExpect("bob's presence", presenceOf("daily", "bob"))
+		bob.MustExpect("alice's presence", presenceOf("daily", "alice"))
+		if rooms := occupants(t, s); len(rooms) != 1 || len(rooms[e2e.Room("daily")]) != 2 {
+			t.Errorf("the rooms are %v", rooms)
+		}
+		if asked := len(s.Gate.Questions()); asked != 4 {
+			t.Errorf("two logins and two joins took %d questions, want 4", asked)
+		}
+	})
+}
+
+func TestRace_TwoJoinsUnderOneNickEndInOneConflict(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		s.Login(t, e2e.Who{Token: e2e.Token(t, nil)}).MustJoin("daily", "host")
+		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
+		bob := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
+		s.Gate.Hold()
+		mustAsk(t, alice, "daily", "same")
+		mustAsk(t, bob, "daily", "same")
+		mustArrive(t, s, "join", 2)
+		s.Gate.Release()
+		conflicts := 0
+		for _, v := range []*e2e.Visitor{alice, bob} {
+			_, err := v.Joined(e2e.Context(t), e2e.Room("daily"))
+			var refused *client.StanzaError
+			if errors.As(err, &refused) && refused.Condition == "conflict" {
+				conflicts++
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if conflicts != 1 {
+			t.Errorf("%d of two joins under one nick met a conflict, want 1", conflicts)
+		}
+		if nicks := occupants(t, s)[e2e.Room("daily")]; len(nicks) != 2 {
+			t.Errorf("the room holds %v", nicks)
+		}
+	})
+}
+
+func TestRace_ARoomThatIsDestroyedWhileAJoinWaitsKeepsNobody(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
+		alice.MustJoin("daily", "alice")
+		bob := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
+		s.Gate.Hold()
+		mustAsk(t, bob, "daily", "bob")
+		mustArrive(t, s, "join", 1)
+		s.Lua(t, `prosody.hosts["conference.meet.example.com"].modules.muc
+			.get_room_from_jid("daily@conference.meet.example.com"):destroy()`, nil)
+		alice.MustExpect("the end of the room", func(e *client.Element) bool {
+			return e.Attr("type") == "unavailable" && e.Has("x/destroy")
+		})
+		s.Gate.Release()
+		// The room is gone; bob opens a new one, which is a question of its own.
+		if _, err := bob.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
+			t.Fatal(err)
+		}
+		mustArrive(t, s, "create", 2)
+		alice.MustJoin("daily", "alice")
+		bob.MustExpect("alice's presence in the new room", presenceOf("daily", "alice"))
+		if rooms := occupants(t, s); len(rooms) != 1 || len(rooms[e2e.Room("daily")]) != 2 {
+			t.Errorf("the rooms are %v", rooms)
+		}
+	})
+}
+
+func TestRace_AClientThatLeavesWhileItsJoinWaitsBecomesNoGhost(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
+		alice.MustJoin("daily", "alice")
+		for i, via := range browserTransports {
+			bob := s.Login(t, e2e.Who{Via: via, Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
+			s.Gate.Hold()
+			mustAsk(t, bob, "daily", "bob")
+			mustArrive(t, s, "join", 1+2*i)
+			mark := s.Prosody.Log.Mark()
+			bob.Close()
+			mustLog(t, s, mark, "Unbinding resource for "+bob.JID)
+			s.Gate.Release()
+			// A later join has been through everything that bob's could still have started.
+			carol := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": "carol"})})
+			carol.MustJoin("daily", "carol")
+			if nicks := strings.Join(occupants(t, s)[e2e.Room("daily")], " "); strings.Contains(nicks, "bob") {
+				t.Errorf("by %s the room holds %s", via, nicks)
+			}
+			if err := carol.Leave(e2e.Context(t), e2e.Room("daily"), "carol"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestRace_AClientThatLeavesWhileItsLoginWaitsHarmsNobody(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		s.Gate.Hold()
+		bob := s.Connect(t, e2e.Who{Token: e2e.Token(t, nil)})
+		bob.MustSend(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>`)
+		mustArrive(t, s, "connect", 1)
+		mark := s.Prosody.Log.Mark()
+		bob.Close()
+		mustLog(t, s, mark, "Client disconnected")
+		s.Gate.Release()
+		s.Login(t, e2e.Who{Token: e2e.Token(t, nil)}).MustJoin("daily", "alice")
+	})
+}
+
+func TestRace_AJoinThatComesWithoutARunnerIsAnswered(t *testing.T) {
+	const host = `Component "focus.meet.example.com"
+		component_secret = "of the component"`
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		for _, guests := range []string{"deny", "allow"} {
+			s := e2e.Start(t, release, e2e.Setup{
+				Hosts: host,
+				Profiles: fmt.Sprintf(`  default:
+    domain: meet.example.com
+    guests: %s
+    rooms: {create: allow}
+    issuers: [{iss: my-app, keys: [{secret: "%s"}], audiences: [jitsi]}]
+`, guests, e2e.Secret),
+			})
+			s.Login(t, e2e.Who{Token: e2e.Token(t, nil)}).MustJoin("daily", "host")
+			component, err := client.DialComponent(e2e.Context(t), s.Prosody.ComponentAddress(), "focus.meet.example.com", "of the component")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(component.Close)
+			err = component.Send(e2e.Context(t), `<presence from='focus@focus.meet.example.com/x' to='%s/focus'>`+
+				`<x xmlns='http://jabber.org/protocol/muc'/></presence>`, e2e.Room("daily"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = component.Joined(e2e.Context(t), e2e.Room("daily"))
+			var refused *client.StanzaError
+			if guests == "allow" && err != nil || guests == "deny" && !errors.As(err, &refused) {
+				t.Errorf("with guests: %s the join of an external component ended with: %v", guests, err)
+			}
+		}
+	})
+}
+
+func mustAsk(t *testing.T, v *e2e.Visitor, room, nick string) {
+	t.Helper()
+	if err := v.AskToJoin(e2e.Context(t), e2e.Room(room), nick); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustLog(t *testing.T, s *e2e.Stack, mark int, text string) {
+	t.Helper()
+	if _, err := s.Prosody.Log.WaitAfter(e2e.Context(t), mark, text); err != nil {
+		t.Fatalf("Prosody never logged %q: %v", text, err)
+	}
+}
+
+func presenceOf(room, nick string) func(*client.Element) bool {
+	from := e2e.Room(room) + "/" + nick
+	return func(e *client.Element) bool {
+		return e.Name() == "presence" && e.Attr("from") == from && e.Attr("type") == ""
+	}
+}
