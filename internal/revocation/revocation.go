@@ -20,13 +20,13 @@ type Revocation struct {
 }
 
 // Key is the revocation's key, from its id.
-func (r *Revocation) Key() Key {
+func (r Revocation) Key() Key {
 	k, _ := ParseKey(r.ID)
 	return k
 }
 
 // Entry is what an index holds of it.
-func (r *Revocation) Entry() Entry {
+func (r Revocation) Entry() Entry {
 	return Entry{Key: r.Key(), Selector: r.Selector, IssuedBefore: unixMS(r.IssuedBefore), ExpiresAt: unixMS(r.ExpiresAt)}
 }
 

@@ -80,6 +80,8 @@ type State struct {
 	// Durable: what is written survives a crash of the store. Replicas is how many follow it.
 	Durable  bool
 	Replicas int
+	// Evicts: the server would throw entries away rather than refuse writes when its memory is full.
+	Evicts bool
 	// Entries is about how many there are.
 	Entries int
 }
@@ -151,4 +153,10 @@ func (q Query) Bound() int {
 		return 100
 	}
 	return min(q.Limit, 1000)
+}
+
+// Selects says whether the query means a revocation.
+func (q Query) Selects(r Revocation) bool {
+	return (q.Selector == "" || q.Selector == r.Selector) && (q.Issuer == "" || q.Issuer == r.Issuer) &&
+		(q.Value == "" || q.Value == r.Value) && (q.Actor == "" || q.Actor == r.Actor)
 }

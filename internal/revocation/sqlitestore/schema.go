@@ -22,21 +22,25 @@ var schema = []string{
 	 CREATE INDEX marks_until ON marks (until) WHERE until > 0;`,
 }
 
+// migrate asks before it writes: a file that is up to date is opened without a turn among its writers.
 func (s *Store) migrate(ctx context.Context) error {
+	var version int
+	if err := s.write.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version == len(schema) {
+		return nil
+	}
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	var version int
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
 	if version > len(schema) {
 		return fmt.Errorf("the file was written by a newer usher (schema %d, this one knows %d): use that version", version, len(schema))
-	}
-	if version == len(schema) {
-		return nil
 	}
 	for _, step := range schema[version:] {
 		if _, err := tx.ExecContext(ctx, step); err != nil {

@@ -59,7 +59,7 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 func (s *Store) open(ctx context.Context, path string) (err error) {
 	// FULL: an acknowledged revocation survives a loss of power, not only of the process.
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return err
 	}

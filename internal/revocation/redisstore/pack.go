@@ -1,0 +1,84 @@
+package redisstore
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/usher-im/usher/internal/revocation"
+)
+
+// packedSize: selector, issued_before and expires_at (Unix milliseconds in six bytes each), as the scripts pack them.
+const packedSize = 13
+
+func unpack(key revocation.Key, packed string) revocation.Entry {
+	e := revocation.Entry{Key: key}
+	if len(packed) != packedSize {
+		return e
+	}
+	e.Selector = revocation.SelectorOf(int(packed[0]))
+	e.IssuedBefore, e.ExpiresAt = six(packed[1:7]), six(packed[7:13])
+	return e
+}
+
+func six(b string) int64 {
+	var wide [8]byte
+	copy(wide[2:], b)
+	return int64(binary.BigEndian.Uint64(wide[:]))
+}
+
+// detail is what a revocation has besides its entry.
+type detail struct {
+	Issuer    string `json:"issuer,omitempty"`
+	Value     string `json:"value"`
+	Reason    string `json:"reason,omitempty"`
+	Actor     string `json:"actor,omitempty"`
+	CreatedAt int64  `json:"created_at"` // Unix milliseconds
+}
+
+func detailOf(r revocation.Revocation) (string, error) {
+	text, err := json.Marshal(detail{r.Issuer, r.Value, r.Reason, r.Actor, r.CreatedAt.UnixMilli()})
+	return string(text), err
+}
+
+func whole(e revocation.Entry, text string) (revocation.Revocation, error) {
+	var d detail
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return revocation.Revocation{}, err
+	}
+	return revocation.Revocation{
+		ID: e.Key.String(), Selector: e.Selector, Issuer: d.Issuer, Value: d.Value,
+		IssuedBefore: at(e.IssuedBefore), ExpiresAt: at(e.ExpiresAt),
+		Reason: d.Reason, Actor: d.Actor, CreatedAt: at(d.CreatedAt),
+	}, nil
+}
+
+func at(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func keyOf(id string) (k revocation.Key) {
+	copy(k[:], id)
+	return k
+}
+
+// number reads what a script answers: numbers as such, or as text where they may be large.
+func number(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case string:
+		n, _ := strconv.ParseInt(v, 10, 64)
+		return n
+	}
+	return 0
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}

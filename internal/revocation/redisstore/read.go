@@ -1,0 +1,96 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/usher-im/usher/internal/revocation"
+)
+
+// Get implements revocation.Store.
+func (s *Store) Get(ctx context.Context, id revocation.Key) (revocation.Revocation, error) {
+	found, err := s.get(ctx, []string{string(id[:])})
+	if err == nil && len(found) == 0 {
+		err = revocation.ErrNotFound
+	}
+	if err != nil {
+		return revocation.Revocation{}, err
+	}
+	return found[0], nil
+}
+
+// get reads those of the ids that stand, in their order.
+func (s *Store) get(ctx context.Context, ids []string) ([]revocation.Revocation, error) {
+	pipe := s.client.Pipeline()
+	index, details := pipe.HMGet(ctx, s.key("index"), ids...), pipe.HMGet(ctx, s.key("detail"), ids...)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	now := time.Now().UnixMilli()
+	var found []revocation.Revocation
+	for i, id := range ids {
+		packed, there := index.Val()[i].(string)
+		more, explained := details.Val()[i].(string)
+		e := unpack(keyOf(id), packed)
+		if !there || !explained || e.ExpiresAt != 0 && e.ExpiresAt <= now {
+			continue
+		}
+		r, err := whole(e, more)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, r)
+	}
+	return found, nil
+}
+
+// scanned is how many rows one step of a filtered list reads.
+const scanned = 500
+
+// List implements revocation.Store. A cursor is the number of the change that made the last row of the page before.
+func (s *Store) List(ctx context.Context, q revocation.Query) (revocation.Page, error) {
+	below := "+inf"
+	if q.Cursor != "" {
+		seq, err := strconv.ParseUint(q.Cursor, 10, 53)
+		if err != nil {
+			return revocation.Page{}, revocation.ErrCursor
+		}
+		below = "(" + strconv.FormatUint(seq, 10)
+	}
+	var page revocation.Page
+	var last string
+	for {
+		rows, err := s.client.ZRevRangeByScoreWithScores(ctx, s.key("order"), &redis.ZRangeBy{Max: below, Min: "-inf", Count: scanned}).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return revocation.Page{}, err
+		}
+		if len(rows) == 0 {
+			return page, nil
+		}
+		seqs := map[string]string{}
+		ids := make([]string, len(rows))
+		for i, z := range rows {
+			ids[i] = z.Member.(string)
+			below = "(" + strconv.FormatFloat(z.Score, 'f', 0, 64)
+			seqs[keyOf(ids[i]).String()] = below[1:]
+		}
+		found, err := s.get(ctx, ids)
+		if err != nil {
+			return revocation.Page{}, err
+		}
+		for _, r := range found {
+			if !q.Selects(r) {
+				continue
+			}
+			if len(page.Items) == q.Bound() {
+				page.Next = last
+				return page, nil
+			}
+			page.Items, last = append(page.Items, r), seqs[r.ID]
+		}
+	}
+}

@@ -1,0 +1,25 @@
+-- Says where the store stands, gives an empty one its identity, sends a heartbeat, and clears away what has run out.
+-- KEYS: index, detail, expiry, order, lifted, meta, beats
+-- ARGV: epoch and secret to take over, beat (or empty), milliseconds that an expired entry and a lifting are kept
+-- Answers: epoch, secret, seq, tag, entries
+local index, detail, expiry, order, lifted, meta, beats = unpack(KEYS)
+local epoch, secret, beat, expired_kept, lifted_kept = unpack(ARGV)
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+if redis.call("HSETNX", meta, "epoch", epoch) == 1 then
+  redis.call("HSET", meta, "secret", secret)
+end
+if beat ~= "" then
+  redis.call("XADD", beats, "MAXLEN", "~", 100, "*", "b", beat)
+end
+local due = redis.call("ZRANGEBYSCORE", expiry, "-inf", now - expired_kept, "LIMIT", 0, 1000)
+if #due > 0 then
+  redis.call("HDEL", index, unpack(due))
+  redis.call("HDEL", detail, unpack(due))
+  redis.call("ZREM", expiry, unpack(due))
+  redis.call("ZREM", order, unpack(due))
+end
+redis.call("ZREMRANGEBYSCORE", lifted, "-inf", now - lifted_kept)
+local known = redis.call("HMGET", meta, "epoch", "secret", "seq", "tag")
+return { known[1], known[2], known[3] or "0", known[4] or "", redis.call("HLEN", index) }

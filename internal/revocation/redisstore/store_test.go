@@ -1,0 +1,63 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/e2e/redisserver"
+	"github.com/usher-im/usher/internal/redisconn"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/redisstore"
+	"github.com/usher-im/usher/internal/revocation/storetest"
+)
+
+// serve starts a Redis of the test's own.
+func serve(t testing.TB, args ...string) *redisserver.Redis {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	server, err := redisserver.Start(ctx, t.TempDir(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop() })
+	return server
+}
+
+func connect(t testing.TB, c config.Redis) *redisconn.Client {
+	t.Helper()
+	client, err := redisconn.Open(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// fresh is a prefix that no other test has.
+var fresh = func() func() string {
+	var n atomic.Int64
+	return func() string { return fmt.Sprintf("usher-%d:", n.Add(1)) }
+}()
+
+var few = redisstore.Options{KeepChanges: storetest.KeepChanges}
+
+func TestStore_KeepsTheContractOnOneServer(t *testing.T) {
+	server := serve(t)
+	storetest.Run(t, func(t *testing.T) storetest.Backing {
+		c := config.Redis{URL: server.URL(), Prefix: fresh()}
+		return storetest.Backing{
+			Open: func(t *testing.T) revocation.Store { return redisstore.Open(connect(t, c), few) },
+			Empty: func(t *testing.T) {
+				if err := connect(t, c).FlushAll(t.Context()).Err(); err != nil {
+					t.Fatal(err)
+				}
+			},
+		}
+	})
+}
+
