@@ -1,0 +1,414 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/keys"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/sqlitestore"
+	"github.com/usher-im/usher/internal/server"
+	"github.com/usher-im/usher/internal/token"
+	"github.com/usher-im/usher/internal/token/mint"
+	"github.com/usher-im/usher/internal/wire"
+)
+
+const (
+	secret = "a secret that is long enough for HS256"
+	base   = `
+listen: 127.0.0.1:0
+admin: {listen: "127.0.0.1:0"}
+hosts: [usher.internal]
+profiles:
+  default:
+    domain: meet.example.com
+    issuers:
+      - iss: my-app
+        keys: [{secret: "` + secret + `"}]
+        audiences: [jitsi]
+`
+)
+
+// recorder keeps events for tests to look at. It copies them at once, as the pipeline does: their strings may lie in
+// the request's buffer.
+type recorder struct {
+	mu     sync.Mutex
+	events []audit.Event
+}
+
+func (r *recorder) Record(e audit.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, err := json.Marshal(e)
+	var own audit.Event
+	if err == nil {
+		err = json.Unmarshal(b, &own)
+	}
+	if err != nil {
+		panic(err)
+	}
+	r.events = append(r.events, own)
+}
+
+func (r *recorder) all() []audit.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]audit.Event(nil), r.events...)
+}
+
+// node is a server with everything that it stands on, on free ports.
+type node struct {
+	t       *testing.T
+	server  *server.Server
+	ledger  *revocation.Ledger
+	audit   *recorder
+	who     *credential.File
+	client  *http.Client
+	ready   atomic.Pointer[error]
+	stop    context.CancelFunc
+	stopped chan error
+}
+
+func start(t *testing.T, yaml string, more ...server.Route) *node {
+	t.Helper()
+	cfg, _, err := config.Parse("usher.yaml", []byte(yaml), nil)
+	must(t, err)
+	dir := t.TempDir()
+	store, err := sqlitestore.Open(t.Context(), dir+"/revocations.db", sqlitestore.Options{})
+	must(t, err)
+	n := &node{t: t, audit: &recorder{}, ledger: revocation.Open(store, revocation.Options{}), client: &http.Client{Transport: &http.Transport{}}, stopped: make(chan error, 1)}
+	<-n.ledger.Loaded()
+	n.who, err = credential.Open(dir)
+	must(t, err)
+	var rings []*keys.Ring
+	door, err := decide.New(cfg, decide.Options{
+		Revocations: n.ledger, Encode: wire.EncodeProven,
+		OpenKeys: func(i *config.Issuer) (decide.Keys, error) {
+			ring, err := keys.Open(t.Context(), i.Keys, keys.Options{})
+			rings = append(rings, ring)
+			return ring, err
+		},
+	})
+	must(t, err)
+	n.server, err = server.New(server.Options{
+		Config: cfg, Door: door, Audit: n.audit, Feed: n.ledger.Feed(), Credentials: n.who, Registry: prometheus.NewRegistry(),
+		Logger: slog.New(slog.DiscardHandler), Verify: more,
+		Ready: func() error {
+			if err := n.ready.Load(); err != nil {
+				return *err
+			}
+			return nil
+		},
+	})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stop = cancel
+	go func() { n.stopped <- n.server.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		n.client.CloseIdleConnections()
+		if err := <-n.stopped; err != nil {
+			t.Errorf("the server stopped with %v", err)
+		}
+		must(t, n.ledger.Close())
+		for _, ring := range rings {
+			ring.Close()
+		}
+	})
+	return n
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps the date for its headers in a goroutine of the process, and its worker pools end a while after
+		// their server.
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreTopFunction("github.com/gofiber/fiber/v2/internal/storage/memory.(*Storage).gc"),
+	)
+}
+
+// reply is what a request came back with.
+type reply struct {
+	status int
+	header http.Header
+	body   map[string]any
+	raw    string
+}
+
+type edit func(*http.Request)
+
+func header(name, value string) edit {
+	return func(r *http.Request) {
+		if name == "Host" {
+			r.Host = value
+		}
+		r.Header.Set(name, value)
+	}
+}
+
+func (n *node) do(method, address, path, body string, edits ...edit) reply {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), method, "http://"+address+path, strings.NewReader(body))
+	must(n.t, err)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, e := range edits {
+		e(req)
+	}
+	resp, err := n.client.Do(req)
+	must(n.t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	must(n.t, err)
+	r := reply{status: resp.StatusCode, header: resp.Header, raw: string(b)}
+	_ = json.Unmarshal(b, &r.body)
+	return r
+}
+
+func (n *node) verify(body string, edits ...edit) reply {
+	n.t.Helper()
+	return n.do("POST", n.server.VerifyAddress(), "/v1/verify", body, edits...)
+}
+
+func mintToken(t *testing.T, jti string) string {
+	t.Helper()
+	raw, err := mint.Token(mint.Spec{Alg: token.HS256, Key: secret, Claims: map[string]any{
+		"iss": "my-app", "aud": "jitsi", "sub": "meet.example.com", "room": "daily", "jti": jti, "exp": time.Now().Add(time.Hour).Unix(),
+		"context": map[string]any{"user": map[string]any{"id": "u1"}},
+	}})
+	must(t, err)
+	return raw
+}
+
+func question(t *testing.T, members map[string]any) string {
+	t.Helper()
+	q := map[string]any{"id": "1", "stage": "connect", "host": "meet.example.com", "session": "s1"}
+	for name, value := range members {
+		q[name] = value
+	}
+	b, err := json.Marshal(q)
+	must(t, err)
+	return string(b)
+}
+
+func TestVerify_AnswersWithLengthAndVerdict(t *testing.T) {
+	n := start(t, base)
+	r := n.verify(question(t, map[string]any{"token": mintToken(t, "a")}))
+	if r.status != 200 || r.body["allow"] != true || r.header.Get("Content-Length") == "" || r.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%+v", r)
+	}
+	grant := r.body["grant"]
+	r = n.verify(question(t, map[string]any{"id": "2", "grant": grant, "stage": "join", "room": "daily@conference.meet.example.com"}))
+	if r.status != 200 || r.body["allow"] != true || r.body["claims"] != nil {
+		t.Fatalf("%+v", r)
+	}
+	r = n.verify(question(t, map[string]any{"id": "3", "grant": strings.Repeat("A", 43), "stage": "join", "room": "daily@conference.meet.example.com"}))
+	if r.status != 200 || r.raw != `{"need":"token"}` {
+		t.Fatalf("%+v", r)
+	}
+	if events := n.audit.all(); len(events) != 2 {
+		t.Fatalf("%d events: a need for the token is no decision", len(events))
+	}
+}
+
+func TestVerify_EventTellsAllButTheToken(t *testing.T) {
+	n := start(t, base)
+	raw := mintToken(t, "j1")
+	r := n.verify(question(t, map[string]any{"token": raw, "remote_ip": "198.51.100.7", "user_agent": "Jitsi", "tenant": "acme"}))
+	forged := raw[:len(raw)-8] + "AAAAAAAA"
+	n.verify(question(t, map[string]any{"id": "2", "token": forged}))
+	events := n.audit.all()
+	if len(events) != 2 {
+		t.Fatalf("%d events", len(events))
+	}
+	allowed, denied := events[0], events[1]
+	if allowed.ID != r.body["decision_id"] || !allowed.Proven || allowed.Issuer != "my-app" || allowed.UserID != "u1" || allowed.JTI != "j1" ||
+		allowed.Kid != "default" || allowed.Alg != "HS256" || allowed.RemoteIP != "198.51.100.7" || allowed.Tenant != "acme" || allowed.Verdict != audit.Allow {
+		t.Errorf("%+v", allowed)
+	}
+	if denied.Proven || denied.Reason != "signature_invalid" || denied.Issuer != "my-app" || denied.Fingerprint != allowed.Fingerprint {
+		t.Errorf("%+v", denied)
+	}
+	b, err := json.Marshal(events)
+	must(t, err)
+	for _, part := range strings.Split(raw, ".") {
+		if bytes.Contains(b, []byte(part)) {
+			t.Errorf("a part of the token is in the events")
+		}
+	}
+}
+
+func TestVerify_MalformedQuestionsAreOurBug(t *testing.T) {
+	n := start(t, base)
+	if r := n.verify(`{"id":`); r.status != 400 || r.body["type"] != "urn:usher:problem:bad-question" || r.header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%+v", r)
+	}
+	if r := n.verify("{}", header("Content-Type", "text/plain")); r.status != 415 {
+		t.Errorf("%+v", r)
+	}
+	if r := n.verify(strings.Repeat(" ", 65<<10)); r.status != 413 {
+		t.Errorf("%+v", r)
+	}
+	if r := n.do("GET", n.server.VerifyAddress(), "/v1/verify", ""); r.status != 405 && r.status != 404 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestVerify_ARepeatIsOneDecisionJudgedAfresh(t *testing.T) {
+	n := start(t, base)
+	body := question(t, map[string]any{"token": mintToken(t, "leaked")})
+	first, second := n.verify(body), n.verify(body)
+	if second.status != 200 || first.body["decision_id"] != second.body["decision_id"] {
+		t.Fatalf("%+v\n%+v", first, second)
+	}
+	if len(n.audit.all()) != 1 {
+		t.Fatal("a repeat was counted twice")
+	}
+	rs, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectJTI, Issuer: "my-app", Value: "leaked"}, time.Now())
+	must(t, err)
+	_, err = n.ledger.Revoke(t.Context(), []revocation.Revocation{rs})
+	must(t, err)
+	if third := n.verify(body); third.body["allow"] != false || third.body["reason"] != "token_revoked" || third.body["decision_id"] != first.body["decision_id"] {
+		t.Fatalf("not judged afresh: %+v", third)
+	}
+	if r := n.verify(strings.Replace(body, `"s1"`, `"s2"`, 1)); r.status != 400 || r.body["type"] != "urn:usher:problem:id-reused" {
+		t.Fatalf("another body under the same id: %+v", r)
+	}
+}
+
+func TestGate_ForeignHostsAndBrowsersAreRefused(t *testing.T) {
+	n := start(t, base)
+	body := question(t, nil)
+	for name, e := range map[string]edit{
+		"rebound name":   header("Host", "evil.example.com"),
+		"name with port": header("Host", "evil.example.com:9160"),
+		"no name":        func(r *http.Request) { r.Host = "." },
+		"origin":         header("Origin", "https://meet.example.com"),
+		"fetch metadata": header("Sec-Fetch-Site", "cross-site"),
+	} {
+		if r := n.verify(body, e); r.status != 403 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	for _, host := range []string{"localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:9160", "usher.internal"} {
+		if r := n.verify(body, header("Host", host)); r.status != 200 && r.status != 400 {
+			t.Errorf("%s is refused: %+v", host, r)
+		}
+	}
+	if r := n.do("GET", n.server.AdminAddress(), "/healthz", "", header("Host", "evil.example.com")); r.status != 403 {
+		t.Errorf("admin listener: %+v", r)
+	}
+}
+
+func TestGuard_CredentialsAndRoles(t *testing.T) {
+	n := start(t, base)
+	auditor, err := n.who.Create("auditor", credential.Audit, time.Now())
+	must(t, err)
+	asker, err := n.who.Create("asker", credential.Verify, time.Now())
+	must(t, err)
+	get := func(edits ...edit) reply { return n.do("GET", n.server.AdminAddress(), "/metrics", "", edits...) }
+	if r := get(); r.status != 401 || r.header.Get("WWW-Authenticate") == "" {
+		t.Errorf("no credential: %+v", r)
+	}
+	before := time.Now()
+	if r := get(header("Authorization", "Bearer usher_"+strings.Repeat("A", 43))); r.status != 401 || time.Since(before) < 200*time.Millisecond {
+		t.Errorf("a wrong credential was not slowed: %+v", r)
+	}
+	if r := get(header("Authorization", "Bearer "+asker)); r.status != 403 {
+		t.Errorf("another role: %+v", r)
+	}
+	if r := get(header("Authorization", "Bearer "+auditor)); r.status != 200 || !strings.Contains(r.raw, "usher_feed_followers") {
+		t.Errorf("the right role: %+v", r)
+	}
+	events := n.audit.all()
+	if len(events) != 2 || events[0].Kind != audit.Admin || events[1].Actor != "cred:asker" {
+		t.Errorf("refused callers are audited: %+v", events)
+	}
+}
+
+func TestGuard_VerifyListenerMayWantACredential(t *testing.T) {
+	n := start(t, base+"verify: {credential_required: true}\n")
+	shim, err := n.who.Create("prosody-1", credential.Verify, time.Now())
+	must(t, err)
+	if r := n.verify(question(t, nil)); r.status != 401 {
+		t.Errorf("%+v", r)
+	}
+	if r := n.verify(question(t, nil), header("Authorization", "Bearer "+shim)); r.status != 200 {
+		t.Errorf("%+v", r)
+	}
+	if r := n.do("GET", n.server.VerifyAddress(), "/healthz", ""); r.status != 200 {
+		t.Errorf("health wants no credential: %+v", r)
+	}
+}
+
+func TestReadyz_SaysWhatIsWaitedFor(t *testing.T) {
+	n := start(t, base)
+	if r := n.do("GET", n.server.VerifyAddress(), "/readyz", ""); r.status != 200 {
+		t.Errorf("%+v", r)
+	}
+	err := errors.New("the revocation list is not loaded yet")
+	n.ready.Store(&err)
+	if r := n.do("GET", n.server.VerifyAddress(), "/readyz", ""); r.status != 503 || r.body["detail"] != err.Error() {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestReport_IsAnAuditEvent(t *testing.T) {
+	n := start(t, base)
+	post := func(body string) reply { return n.do("POST", n.server.VerifyAddress(), "/v1/report", body) }
+	if r := post(`{"decision_id":"D","session":"s1","outcome":"ejected"}`); r.status != 204 {
+		t.Errorf("%+v", r)
+	}
+	for _, bad := range []string{`{}`, `{"decision_id":"D","session":"s1","outcome":"killed"}`, `[]`} {
+		if r := post(bad); r.status != 400 {
+			t.Errorf("%s: %+v", bad, r)
+		}
+	}
+	if e := n.audit.all(); len(e) != 1 || e[0].Kind != audit.Ejection || e[0].DecisionID != "D" || e[0].Outcome != "ejected" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestRun_RequestsInFlightAreAnswered(t *testing.T) {
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	n := start(t, base, server.Route{Method: fiber.MethodGet, Path: "/slow", Open: true, Handler: func(c *fiber.Ctx) error {
+		close(entered)
+		<-goOn
+		return c.SendString("done")
+	}})
+	answered := make(chan reply, 1)
+	go func() { answered <- n.do("GET", n.server.VerifyAddress(), "/slow", "") }()
+	<-entered
+	n.stop()
+	close(goOn)
+	if r := <-answered; r.status != 200 || r.raw != "done" {
+		t.Fatalf("%+v", r)
+	}
+}
