@@ -1,0 +1,239 @@
+// Package deploy holds no code: these tests see that what is deployed fits what is built.
+package deploy
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/usher-im/usher/internal/config"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func decode[T any](t *testing.T, name string) T {
+	t.Helper()
+	var v T
+	if err := yaml.Unmarshal([]byte(read(t, name)), &v); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return v
+}
+
+func TestYAML_CanBeRead(t *testing.T) {
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if ext := filepath.Ext(name); err == nil && (ext == ".yaml" || ext == ".yml") {
+			decode[any](t, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tag that moves makes tomorrow's deployment another than today's.
+func TestImages_ArePinnedByTag(t *testing.T) {
+	image := regexp.MustCompile(`(?m)^(?:FROM (?:--\S+ )?|\s*image: )(\S+)`)
+	for _, name := range []string{"../Dockerfile", "compose/usher.yml", "kubernetes/sidecar.yaml"} {
+		found := image.FindAllStringSubmatch(read(t, name), -1)
+		if len(found) == 0 {
+			t.Errorf("%s names no image", name)
+		}
+		for _, m := range found {
+			if tag := m[1][strings.LastIndex(m[1], "/")+1:]; !strings.Contains(tag, ":") || strings.HasSuffix(tag, ":latest") {
+				t.Errorf("%s: %s has no tag that stays", name, m[1])
+			}
+		}
+	}
+}
+
+func TestDockerfile_CopiesWhatIsThere(t *testing.T) {
+	text := read(t, "../Dockerfile")
+	ignored := read(t, "../.dockerignore")
+	for _, m := range regexp.MustCompile(`(?m)^COPY (?:--chown=\S+ )?([^-].*) \S+$`).FindAllStringSubmatch(text, -1) {
+		for _, source := range strings.Fields(m[1]) {
+			if found, err := filepath.Glob("../" + source); err != nil || len(found) == 0 {
+				t.Errorf("COPY %s: there is no such file", source)
+			}
+			if top, _, _ := strings.Cut(source, "/"); !strings.Contains(ignored, "\n!"+top+"\n") {
+				t.Errorf(".dockerignore keeps %s from the builder", top)
+			}
+		}
+	}
+	for what, pattern := range map[string]string{
+		"is static":             `CGO_ENABLED=0`,
+		"does not run as root":  `(?m)^USER 65532`,
+		"has a health check":    `(?m)^HEALTHCHECK .*"/usr/bin/usher", "healthcheck"`,
+		"embeds what Go embeds": `COPY internal ./internal`,
+	} {
+		if !regexp.MustCompile(pattern).MatchString(text) {
+			t.Errorf("not so: it %s", what)
+		}
+	}
+}
+
+// go:embed reads at build time: what a package embeds must reach the builder.
+func TestDockerfile_EmbeddedFilesReachTheBuilder(t *testing.T) {
+	ignored := read(t, "../.dockerignore")
+	embed := regexp.MustCompile(`(?m)^//go:embed (.+)$`)
+	err := filepath.WalkDir("../internal", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		for _, m := range embed.FindAllStringSubmatch(read(t, name), -1) {
+			folder := strings.TrimPrefix(filepath.Join(filepath.Dir(name), "testdata"), "../")
+			if strings.Contains(m[1], "testdata") && !strings.Contains(ignored, "\n!"+folder) {
+				t.Errorf("%s embeds %s, and .dockerignore keeps it from the builder", name, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPackage_HoldsWhatIsThere(t *testing.T) {
+	pkg := decode[struct {
+		Contents []struct{ Src, Dst string }
+		Scripts  map[string]string
+	}](t, "nfpm.yaml")
+	for _, c := range pkg.Contents {
+		if c.Src == "" || c.Src == "bin/usher" { // a folder; what make build makes
+			continue
+		}
+		if found, err := filepath.Glob("../" + c.Src); err != nil || len(found) == 0 {
+			t.Errorf("%s: there is no such file", c.Src)
+		}
+	}
+	for when, script := range pkg.Scripts {
+		if out, err := exec.Command("sh", "-n", "../"+script).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v %s", when, err, out)
+		}
+	}
+}
+
+func TestUnit_IsOneThatSystemdTakes(t *testing.T) {
+	unit := read(t, "systemd/usher.service")
+	for _, line := range []string{"User=usher", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "StateDirectory=usher", "ExecStart=/usr/bin/usher serve"} {
+		if !strings.Contains(unit, "\n"+line+"\n") {
+			t.Errorf("the unit lacks %s", line)
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		return // no systemd here; the lines above are what is checked
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "usher.service")
+	if err := os.WriteFile(name, []byte(strings.ReplaceAll(unit, "/usr/bin/usher", self)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", "--man=no", name).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+func TestKubernetes_ConfigIsAGoodOne(t *testing.T) {
+	mounted := t.TempDir()
+	text := strings.ReplaceAll(read(t, "kubernetes/usher.yaml"), "/etc/usher/secrets", mounted)
+	for _, name := range []string{"app.secret", "redis-password"} {
+		if err := os.WriteFile(filepath.Join(mounted, name), []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, warnings, err := config.Parse("usher.yaml", []byte(text), nil)
+	if err != nil || len(warnings) > 0 {
+		t.Error(err, warnings)
+	}
+}
+
+func TestKubernetes_SidecarMountsWhatItNames(t *testing.T) {
+	type named struct{ Name string }
+	pod := decode[struct {
+		Spec struct {
+			Template struct {
+				Spec struct {
+					InitContainers []struct {
+						Env             []struct{ Name, Value string }
+						VolumeMounts    []named `yaml:"volumeMounts"`
+						SecurityContext struct {
+							RunAsNonRoot           bool `yaml:"runAsNonRoot"`
+							ReadOnlyRootFilesystem bool `yaml:"readOnlyRootFilesystem"`
+						} `yaml:"securityContext"`
+					} `yaml:"initContainers"`
+					Volumes []named
+				}
+			}
+		}
+	}](t, "kubernetes/sidecar.yaml").Spec.Template.Spec
+	usher := pod.InitContainers[0]
+	if !usher.SecurityContext.RunAsNonRoot || !usher.SecurityContext.ReadOnlyRootFilesystem {
+		t.Error("the sidecar may be root, or write where it need not")
+	}
+	volumes := map[string]bool{}
+	for _, v := range pod.Volumes {
+		volumes[v.Name] = true
+	}
+	for _, m := range usher.VolumeMounts {
+		if !volumes[m.Name] {
+			t.Errorf("there is no volume %s", m.Name)
+		}
+	}
+	component := decode[struct {
+		ConfigMapGenerator []struct{ Files []string } `yaml:"configMapGenerator"`
+		Patches            []struct{ Path string }
+	}](t, "kubernetes/kustomization.yaml")
+	for _, name := range append(component.ConfigMapGenerator[0].Files, component.Patches[0].Path, component.Patches[1].Path) {
+		read(t, filepath.Join("kubernetes", name))
+	}
+}
+
+// What the overlay sets, with docker-jitsi-meet's own settings passed on, is a whole config.
+func TestCompose_EnvironmentIsAGoodConfig(t *testing.T) {
+	services := decode[struct {
+		Services map[string]struct{ Environment []string }
+	}](t, "compose/usher.yml").Services
+	outside := map[string]string{
+		"JWT_APP_ID": "my-app", "JWT_APP_SECRET": "0123456789abcdef0123456789abcdef", "JWT_ACCEPTED_AUDIENCES": "jitsi",
+		"XMPP_DOMAIN": "meet.example.com",
+	}
+	env := []string{}
+	for _, entry := range services["usher"].Environment {
+		if name, _, set := strings.Cut(entry, "="); set {
+			env = append(env, entry)
+		} else if value := outside[name]; value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	cfg, warnings, err := config.Load(config.Options{Env: env, Search: []string{}})
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	if p := cfg.Profiles["default"]; p.Domain != "meet.example.com" || p.Issuers[0].Iss != "my-app" {
+		t.Error("docker-jitsi-meet's settings did not arrive")
+	}
+	prosody := strings.Join(services["prosody"].Environment, "\n")
+	for _, line := range []string{"JWT_AUTH_TYPE=usher", "JWT_TOKEN_AUTH_MODULE=muc_usher", `usher_url = "http://` + cfg.Hosts[0] + `:9160"`} {
+		if !strings.Contains(prosody, line) {
+			t.Errorf("Prosody is not told %s", line)
+		}
+	}
+}
