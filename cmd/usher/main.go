@@ -29,6 +29,7 @@ type commands struct {
 	Config string `help:"Config file. Else $$USHER_CONFIG, ./usher.yaml, /etc/usher/usher.yaml." placeholder:"FILE" type:"path"`
 
 	Serve       serveCmd       `cmd:"" help:"Run the verifier. SIGHUP reloads, SIGTERM drains."`
+	Init        initCmd        `cmd:"" help:"Write a first config, a secret for it, and the lines for Prosody."`
 	Conf        configCmd      `cmd:"" name:"config" help:"Check, show or import a config."`
 	Token       tokenCmd       `cmd:"" help:"Mint test tokens, or explain what becomes of a token."`
 	Keys        keysCmd        `cmd:"" help:"The keys that tokens are verified with."`

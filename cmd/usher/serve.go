@@ -17,6 +17,7 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/server"
 )
@@ -51,6 +52,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 type running struct {
 	log     *slog.Logger
 	release func()
+	redis   *redisconn.Client // nil: embedded
 	ledger  *revocation.Ledger
 	rules   atomic.Pointer[rules]
 	server  *server.Server
@@ -77,7 +79,10 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (n *runnin
 	if err = who.EnsureLocal(); err != nil {
 		return nil, err
 	}
-	if n.ledger, err = openLedger(ctx, cfg, log); err != nil {
+	if n.redis, err = connect(cfg); err != nil {
+		return nil, &failure{exitUsage, err}
+	}
+	if n.ledger, err = openLedger(ctx, cfg, n.redis, log); err != nil {
 		return nil, err
 	}
 	r, err := openRules(cfg, n.ledger, log)
@@ -151,6 +156,9 @@ func (n *running) stop() {
 	}
 	if n.ledger != nil {
 		n.complain("revocation store", n.ledger.Close())
+	}
+	if n.redis != nil {
+		n.complain("connection to Redis", n.redis.Close())
 	}
 	n.release()
 }

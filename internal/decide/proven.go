@@ -134,24 +134,20 @@ func (p *Proven) subject() revocation.Subject {
 	}
 }
 
-// userOf reads the user's id where the profile says it stands, else sub.
+// userOf reads the user's id where the profile says that it stands; a token without a context may have it in user_id.
 func (p *profile) userOf(c *token.Claims) string {
-	if p.Revocation.UserClaim == "context.user.id" || p.Revocation.UserClaim == "" {
-		if c.Context.UserID != "" {
-			return c.Context.UserID
-		}
+	if path := p.Revocation.UserClaim; path != userClaim {
+		id, _ := c.Identity(path)
+		return id
+	}
+	if !c.Context.Present {
 		return c.TopUserID
 	}
-	raw, ok := c.Lookup(p.Revocation.UserClaim)
-	if !ok {
-		return ""
-	}
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text
-	}
-	return string(raw)
+	return c.Context.UserID
 }
+
+// userClaim is where the user's id stands by default, and the one place that the claims hold ready.
+const userClaim = "context.user.id"
 
 func roomClaim(c *token.Claims) room.Claim {
 	return room.Claim{

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/usher-im/usher/internal/config"
+)
+
+type initCmd struct {
+	Domain string `help:"The Prosody host that users log in to. Else the config takes the host that asks." placeholder:"HOST"`
+	Issuer string `default:"my-app" help:"The tokens' iss (${default})."`
+	Aud    string `default:"jitsi" help:"The tokens' aud (${default})."`
+	Jitsi  bool   `help:"For Jitsi, where the focus opens rooms. Else a token opens its room itself, as plain Prosody needs."`
+}
+
+// firstConfig is short on purpose: a reader sees what is theirs. `usher config example` shows all the rest.
+var firstConfig = template.Must(template.New("config").Parse(`# usher's first config, written by ` + "`usher init`" + `. What is left out has a default: see docs/configuration.md, or
+# every key with its meaning in ` + "`usher config example`" + `. ` + "`usher config check`" + ` tells what is wrong with this file.
+{{- with .DataDir}}
+
+# Revocations and audit. As a service: /var/lib/usher, which is the default.
+data_dir: {{.}}
+{{- end}}
+
+profiles:
+  default:
+{{- if .Domain}}
+    domain: {{printf "%q" .Domain}} # what a token's sub must say
+{{- else}}
+    # domain: meet.example.com # what a token's sub must say; left out, the Prosody host that asks
+{{- end}}
+    rooms:
+{{- if .Jitsi}}
+      create: deny # the focus opens rooms. On plain Prosody: allow
+{{- else}}
+      create: allow # a token opens its room. In Jitsi the focus does, so there: deny
+{{- end}}
+    issuers:
+      - iss: {{printf "%q" .Issuer}}
+        keys:
+          - secret_file: app.secret # whoever has it can write tokens for every room
+        audiences: [{{printf "%q" .Aud}}]
+`))
+
+var prosodyLines = template.Must(template.New("prosody").Parse(`-- For Prosody's config. plugin_paths is where usher's modules are: mod_auth_usher.lua and the files beside it.
+plugin_paths = { "/usr/share/usher/prosody" }
+
+VirtualHost "{{.Host}}"
+    authentication = "usher"
+
+Component "conference.{{.Host}}" "muc"
+    modules_enabled = { "muc_usher" }
+`))
+
+// Run writes a config and a secret of its own, and gives the lines for Prosody. What is there already stays.
+func (cmd *initCmd) Run(c *commands, s streams) error {
+	path := c.Config
+	if path == "" {
+		path = "usher.yaml"
+	}
+	folder := filepath.Dir(path)
+	values := struct {
+		*initCmd
+		DataDir, Host string
+	}{initCmd: cmd, DataDir: "usher-data", Host: cmd.Domain}
+	if values.Host == "" {
+		values.Host = "meet.example.com"
+	}
+	if folder == "/etc/usher" {
+		values.DataDir = ""
+	}
+	var text strings.Builder
+	if err := firstConfig.Execute(&text, values); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return fmt.Errorf("the folder for the config cannot be made: %w", err)
+	}
+	if err := writeNew(path, text.String()); errors.Is(err, fs.ErrExist) {
+		return usage("%s is there already and stays as it is: name another with --config, or move it away", path)
+	} else if err != nil {
+		return fmt.Errorf("the config cannot be written: %w", err)
+	}
+	secret := filepath.Join(folder, "app.secret")
+	err := writeNew(secret, config.NewSecret()+"\n")
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("the secret cannot be written: %w", err)
+	}
+	if err := cmd.say(s, path, secret, values.Host, err != nil); err != nil {
+		return err
+	}
+	// What was written is judged by the same rules as what others write.
+	_, err = (&commands{Config: path}).load(s)
+	return err
+}
+
+// writeNew never replaces a file. A folder with the set-group-id bit hands its group to what is in it: that is how
+// root writes a config that the service's user may read, and then the group may.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if info, statErr := os.Stat(filepath.Dir(path)); err == nil && statErr == nil && info.Mode()&os.ModeSetgid != 0 {
+		err = f.Chmod(0o640)
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (cmd *initCmd) say(s streams, path, secret, host string, kept bool) error {
+	made := "a new secret, which your application signs tokens with"
+	if kept {
+		made = "was there already and is used"
+	}
+	rel := ""
+	if path != "usher.yaml" {
+		rel = " --config " + path
+	}
+	fmt.Fprintf(s.err, "%s: the config\n%s: %s\n\n", path, secret, made)
+	fmt.Fprintf(s.err, "Next: write these lines into Prosody's config, then\n")
+	fmt.Fprintf(s.err, "  usher serve%s\n", rel)
+	fmt.Fprintf(s.err, "  usher token mint --key %s --iss %s --aud %s --sub %s --room demo --user me\n", secret, cmd.Issuer, cmd.Aud, host)
+	fmt.Fprintf(s.err, "  usher doctor%s --prosody /etc/prosody/prosody.cfg.lua\n\n", rel)
+	return prosodyLines.Execute(s.out, struct{ Host string }{host})
+}
