@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"expand": expand, "mode": mode, "start": start, "redis": redis,
+			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis,
 		},
 	})
 }
@@ -57,8 +57,8 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// start ARGS...: runs usher serve in the background, until the script ends, and returns when it is up.
-func start(ts *testscript.TestScript, _ bool, args []string) {
+// startNode is start ARGS...: runs usher serve in the background, until the script ends, and returns when it is up.
+func startNode(ts *testscript.TestScript, _ bool, args []string) {
 	bin, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
 	cmd := exec.Command(filepath.Join(bin, "usher"), append([]string{"serve"}, args...)...)
 	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "USHER_LISTEN=" + ts.Getenv("VERIFY"), "USHER_ADMIN_LISTEN=" + ts.Getenv("ADMIN")}
@@ -71,8 +71,8 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// redis [OPTIONS...]: runs a Redis, and sets $REDIS to its URL.
-func redis(ts *testscript.TestScript, _ bool, args []string) {
+// startRedis is redis [OPTIONS...]: runs a Redis, and sets $REDIS to its URL.
+func startRedis(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	dir := ts.MkAbs("redis")
