@@ -92,29 +92,43 @@ func (r *Ring) only(ctx context.Context, alg token.Algorithm, now time.Time) (*K
 
 // ask has every URL look for kid at once, and waits for what is under way until known finds something. It says why a
 // source could not be asked, if none of the others had the key.
-func (r *Ring) ask(ctx context.Context, kid string, known func() choice) (choice, error) {
+func (r *Ring) ask(ctx context.Context, kid string, known func() choice) (_ choice, why error) {
 	demands := make([]demand, len(r.remotes))
 	for i, s := range r.remotes {
 		demands[i] = s.demand(kid)
 	}
-	var why error
 	for i, s := range r.remotes {
-		for demands[i].flight != nil {
-			select {
-			case <-demands[i].flight.done:
-			case <-ctx.Done():
-				return known(), errSlow
+		for d := demands[i]; ; d = s.landed(d.flight, kid) {
+			if d.why != nil {
+				why = d.why
 			}
-			if c := known(); !c.open() {
-				return c, nil
+			if d.flight == nil {
+				break
 			}
-			demands[i] = s.landed(demands[i].flight, kid)
-		}
-		if demands[i].why != nil {
-			why = demands[i].why
+			if c, err := r.wait(ctx, d.flight, known); err != nil || !c.open() {
+				return c, err
+			}
 		}
 	}
 	return known(), why
+}
+
+// wait returns what is known when f has ended, or as soon as any source has brought what known looks for: one that
+// hangs does not hold up what another has.
+func (r *Ring) wait(ctx context.Context, f *flight, known func() choice) (choice, error) {
+	for {
+		s := r.snap.Load()
+		if c := known(); !c.open() {
+			return c, nil
+		}
+		select {
+		case <-f.done:
+			return known(), nil
+		case <-s.replaced:
+		case <-ctx.Done():
+			return known(), errSlow
+		}
+	}
 }
 
 // Settle waits until every URL that can be asked without a kid has answered or failed once, or ctx ends. Nothing needs

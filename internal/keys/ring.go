@@ -152,6 +152,7 @@ func (r *Ring) rebuild() {
 	defer r.rebuilding.Unlock()
 	old, next := r.snap.Load(), r.take()
 	r.snap.Store(next)
+	close(old.replaced)
 	if voids(old, next) {
 		r.move()
 	}

@@ -13,6 +13,7 @@ type snapshot struct {
 	nameless map[token.Algorithm][]*Key // keys without a kid, by the algorithms that they serve
 	fitting  map[token.Algorithm][]*Key // keys that may serve a token without a kid
 	defaults []token.Algorithm
+	replaced chan struct{} // closed when another snapshot takes its place
 }
 
 // newSnapshot indexes keys. wanted are default algorithms beside those of the keys.
@@ -22,6 +23,7 @@ func newSnapshot(keys []*Key, wanted map[token.Algorithm]bool) *snapshot {
 		named:    make(map[string][]*Key),
 		nameless: make(map[token.Algorithm][]*Key),
 		fitting:  make(map[token.Algorithm][]*Key),
+		replaced: make(chan struct{}),
 	}
 	for _, k := range s.keys {
 		if k.Kid != "" {

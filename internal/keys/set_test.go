@@ -1,0 +1,304 @@
+package keys
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/token"
+)
+
+func TestSet_ATokenThatComesBeforeTheFirstAnswerWaitsForIt(t *testing.T) {
+	release := make(chan struct{})
+	good := answer(jwks(member(newEd25519(), "kid", "a")))
+	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) { <-release; good(w, r) })
+	r := ring(t, config.KeySource{JWKSURL: server.URL})
+	if got := r.DefaultAlgorithms(); len(got) != 10 {
+		t.Errorf("before the answer any public-key algorithm may come; got %v", got)
+	}
+	got := make(chan string, 2)
+	for _, kid := range []string{"a", "-"} {
+		go func() {
+			id, _ := findAt(t.Context(), r, kid, token.EdDSA, time.Now())
+			got <- id
+		}()
+	}
+	close(release)
+	if first, second := <-got, <-got; first != "a" || second != "a" {
+		t.Errorf("got %s and %s", first, second)
+	}
+	if n := len(server.visits()); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+	if got := r.DefaultAlgorithms(); len(got) != 1 || got[0] != token.EdDSA {
+		t.Errorf("then they follow the keys; got %v", got)
+	}
+}
+
+func TestSet_ASourceThatIsDownAtStartDelaysNothingAndMendsItself(t *testing.T) {
+	server := newKeyServer(t, status(503))
+	r := openRing(t, quick(), nil, config.KeySource{JWKSURL: server.URL}, config.KeySource{Secret: secretA, Kid: "s"})
+	expect(t, r, "s", token.HS256, "s")
+	expect(t, r, "a", token.EdDSA, unavailableCode)
+	expect(t, r, "-", token.EdDSA, unavailableCode)
+	if text := errorsOf(r); !strings.Contains(text, "503") {
+		t.Errorf("list shows %q", text)
+	}
+	server.say(answer(jwks(member(newEd25519(), "kid", "a"))))
+	until(t, "the key serves", func() bool { id, _ := find(t, r, "a", token.EdDSA); return id == "a" })
+	if text := errorsOf(r); text != "" {
+		t.Errorf("list still shows %s", text)
+	}
+}
+
+func TestSet_AServerThatHangsNeverDelaysKnownKeys(t *testing.T) {
+	server := newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "a")), "Cache-Control", "max-age=0"))
+	r := openRing(t, quick(), nil, config.KeySource{JWKSURL: server.URL})
+	r.Settle(t.Context())
+	server.say(hang)
+	asked := len(server.visits())
+	until(t, "a fetch hangs", func() bool { return len(server.visits()) > asked })
+
+	begin := time.Now()
+	expect(t, r, "a", token.EdDSA, "a")
+	expect(t, r, "-", token.EdDSA, "a")
+	if d := time.Since(begin); d > 100*time.Millisecond {
+		t.Errorf("known keys took %s", d)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if id, detail := findAt(ctx, r, "unknown", token.EdDSA, time.Now()); id != unavailableCode {
+		t.Errorf("an unknown kid: got %s, %s", id, detail)
+	}
+	if d := time.Since(begin); d > time.Second {
+		t.Errorf("an unknown kid waited past its context: %s", d)
+	}
+}
+
+// Each of these ended the process, stopped the refresh for good, or made it loop, in what is in use today.
+func TestSet_ABrokenCacheControlNeitherStopsNorLoops(t *testing.T) {
+	for _, header := range []string{"=", "max-age=", "a=,b", "max-age=0", "max-age=-1", "no-store", "max-age=1e9", "max-age=99999999999999999999", ""} {
+		t.Run(header, func(t *testing.T) {
+			p := quick()
+			p.maxFresh = 40 * time.Millisecond
+			ed := newEd25519()
+			server := newKeyServer(t, answer(jwks(member(ed, "kid", "a")), "Cache-Control", header))
+			r := openRing(t, p, nil, config.KeySource{JWKSURL: server.URL})
+			until(t, "it was asked again and again", func() bool { return len(server.visits()) >= 4 })
+			visits := server.visits()
+			if d := visits[3].at.Sub(visits[0].at); d < 3*p.minFresh/2 {
+				t.Errorf("4 fetches within %s", d)
+			}
+			expect(t, r, "a", token.EdDSA, "a")
+		})
+	}
+}
+
+func TestSet_AsksWhetherItsKeysStillHold(t *testing.T) {
+	set := answer(jwks(member(newEd25519(), "kid", "a")), "ETag", `"1"`, "Cache-Control", "max-age=0")
+	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") == `"1"` {
+			w.Header().Set("Cache-Control", "max-age=0")
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		set(w, r)
+	})
+	r := openRing(t, quick(), nil, config.KeySource{JWKSURL: server.URL})
+	r.Settle(t.Context())
+	before, fetched := r.Generation(), r.List()[0].FetchedAt
+	until(t, "it was asked three times", func() bool { return len(server.visits()) >= 3 })
+	visits := server.visits()
+	if visits[0].etag != "" || visits[1].etag != `"1"` || visits[2].etag != `"1"` {
+		t.Errorf("asked with %+v", visits)
+	}
+	expect(t, r, "a", token.EdDSA, "a")
+	if r.Generation() != before {
+		t.Error("the generation moved though nothing changed")
+	}
+	until(t, "the age follows", func() bool { return r.List()[0].FetchedAt.After(fetched) })
+}
+
+func TestSet_AKeyRemovedAtTheSourceStopsWorkingAtTheNextRefresh(t *testing.T) {
+	a, b := member(newEd25519(), "kid", "a"), member(newEd25519(), "kid", "b")
+	server := newKeyServer(t, answer(jwks(a), "Cache-Control", "max-age=0"))
+	r := openRing(t, quick(), nil, config.KeySource{JWKSURL: server.URL})
+	expect(t, r, "a", token.EdDSA, "a")
+	before := r.Generation()
+	server.say(answer(jwks(b), "Cache-Control", "max-age=0"))
+	until(t, "the generation has moved", func() bool { return r.Generation() != before })
+	if id, _ := find(t, r, "a", token.EdDSA); id != notFoundCode && id != unavailableCode {
+		t.Errorf("the removed key: %s", id)
+	}
+	expect(t, r, "b", token.EdDSA, "b")
+}
+
+func TestSet_ANewKidIsFetchedWhenATokenFirstNamesIt(t *testing.T) {
+	a, b := member(newEd25519(), "kid", "a"), member(newEd25519(), "kid", "b")
+	server := newKeyServer(t, answer(jwks(a), "Cache-Control", "max-age=3600"))
+	r := ring(t, config.KeySource{JWKSURL: server.URL})
+	expect(t, r, "a", token.EdDSA, "a")
+	server.say(answer(jwks(a, b)))
+	expect(t, r, "b", token.EdDSA, "b")
+	if n := len(server.visits()); n != 2 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+func TestSet_AnUnknownKidIsRememberedAndTheNextOneHeldBack(t *testing.T) {
+	server := newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "a"))))
+	r := ring(t, config.KeySource{JWKSURL: server.URL})
+	r.Settle(t.Context())
+	expect(t, r, "x", token.EdDSA, notFoundCode)
+	expect(t, r, "x", token.EdDSA, notFoundCode) // remembered
+	expect(t, r, "y", token.EdDSA, unavailableCode)
+	expect(t, r, "x", token.HS256, notFoundCode) // no URL brings a secret, so none is asked
+	expect(t, r, "z", token.HS256, notFoundCode)
+	expect(t, r, "a", token.EdDSA, "a")
+	if n := len(server.visits()); n != 2 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+func TestSet_OneFetchServesAllWhoWait(t *testing.T) {
+	release := make(chan struct{})
+	good := answer(jwks(member(newEd25519(), "kid", "a")))
+	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) { <-release; good(w, r) })
+	r := ring(t, config.KeySource{JWKSURL: server.URL})
+	var all sync.WaitGroup
+	for i := range 200 {
+		kid, want := "a", "a"
+		if i%2 == 1 {
+			kid, want = "unknown", notFoundCode
+		}
+		all.Go(func() { expect(t, r, kid, token.EdDSA, want) })
+	}
+	s := r.remotes[0].(*set)
+	until(t, "all wait", func() bool { return s.waiters() == 200 })
+	close(release)
+	all.Wait()
+	if n := len(server.visits()); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+func TestSet_ThoseWhoWaitAreBounded(t *testing.T) {
+	server := newKeyServer(t, hang)
+	r := ring(t, config.KeySource{JWKSURL: server.URL})
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range maxWaiting {
+		all.Go(func() { findAt(ctx, r, "a", token.EdDSA, time.Now()) })
+	}
+	s := r.remotes[0].(*set)
+	until(t, "all wait", func() bool { return s.waiters() == maxWaiting })
+	if id, detail := find(t, r, "a", token.EdDSA); id != unavailableCode || !strings.Contains(detail, "too many") {
+		t.Errorf("got %s, %s", id, detail)
+	}
+	cancel()
+	all.Wait()
+}
+
+func TestSet_CloseLetsThoseWhoWaitGo(t *testing.T) {
+	server := newKeyServer(t, hang)
+	r, err := Open(t.Context(), []config.KeySource{{JWKSURL: server.URL}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string)
+	go func() {
+		id, _ := findAt(context.Background(), r, "a", token.EdDSA, time.Now())
+		got <- id
+	}()
+	s := r.remotes[0].(*set)
+	until(t, "it waits", func() bool { return s.waiters() == 1 })
+	r.Close()
+	if id := <-got; id != unavailableCode {
+		t.Errorf("got %s", id)
+	}
+}
+
+func TestSet_KeepsTheLastGoodKeysThroughAnythingUntilMaxStale(t *testing.T) {
+	good := answer(jwks(member(newEd25519(), "kid", "a")), "Cache-Control", "max-age=0")
+	other := newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "b"))))
+	for name, bad := range map[string]http.HandlerFunc{
+		"500":                     status(500),
+		"404":                     status(404),
+		"204":                     status(204),
+		"304 unasked":             status(304),
+		"10 MB":                   answer(strings.Repeat(" ", 10<<20)),
+		"HTML":                    answer("<html>"),
+		"no keys":                 answer(`{"keys":[]}`),
+		"keys null":               answer(`{"keys":null}`),
+		"only bad keys":           answer(`{"keys":[{"kty":"RSA"},7]}`),
+		"only a secret":           answer(jwks(member([]byte(secretA), "kid", "a"))),
+		"cut off":                 answer(`{"keys":[`, "Content-Length", "1000"),
+		"redirect to other host":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) },
+		"the connection is reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, log := newKeyServer(t, good), newNews()
+			r := openRing(t, quick(), log, config.KeySource{JWKSURL: server.URL, MaxStale: 500 * time.Millisecond})
+			expect(t, r, "a", token.EdDSA, "a")
+			before := r.Generation()
+			server.say(bad)
+			log.wait(t, "A key source fails")
+			expect(t, r, "a", token.EdDSA, "a")
+			expect(t, r, "b", token.EdDSA, unavailableCode)
+			if r.Generation() != before || errorsOf(r) == "" {
+				t.Errorf("generation %d, then %d; list shows %q", before, r.Generation(), errorsOf(r))
+			}
+			log.wait(t, "silent for longer than max_stale")
+			until(t, "the generation has moved", func() bool { return r.Generation() != before })
+			expect(t, r, "a", token.EdDSA, unavailableCode)
+			expect(t, r, "-", token.EdDSA, unavailableCode)
+			server.say(good)
+			until(t, "the key serves again", func() bool { id, _ := find(t, r, "a", token.EdDSA); return id == "a" })
+		})
+	}
+	t.Cleanup(func() {
+		if n := len(other.visits()); n != 0 {
+			t.Errorf("the other host was asked %d times", n)
+		}
+	})
+}
+
+func TestSet_GoodKeysOfAMixedSetServeAndBadOnesAreNamed(t *testing.T) {
+	server := newKeyServer(t, answer(`{"keys":[{"kty":"RSA","kid":"broken"},`+string(member(newEd25519(), "kid", "a"))+`]}`))
+	r := ring(t, config.KeySource{JWKSURL: server.URL})
+	expect(t, r, "a", token.EdDSA, "a")
+	if text := errorsOf(r); !strings.Contains(text, `"broken" is left out`) {
+		t.Errorf("list shows %q", text)
+	}
+}
+
+func TestSet_CertificatesByKid(t *testing.T) {
+	server := newKeyServer(t, answer(`{"b":`+quoted(publicPEM(oneRSA()))+`,"broken":"x"}`))
+	r := ring(t, config.KeySource{CertsURL: server.URL})
+	expect(t, r, "b", token.RS256, "b")
+	expect(t, r, "broken", token.RS256, notFoundCode)
+}
+
+func TestSet_TheFirstGoodAnswerOfTwoSourcesIsEnough(t *testing.T) {
+	bad, good := newKeyServer(t, hang), newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "a"))))
+	r := ring(t, config.KeySource{JWKSURL: bad.URL}, config.KeySource{JWKSURL: good.URL})
+	begin := time.Now()
+	expect(t, r, "a", token.EdDSA, "a")
+	if d := time.Since(begin); d > 2*time.Second {
+		t.Errorf("it took %s", d)
+	}
+}
+
+func (s *set) waiters() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight == nil {
+		return 0
+	}
+	return s.flight.waiting
+}
