@@ -9,7 +9,7 @@ import (
 
 // Config is a Prosody config as its files leave it: options by host, with what is set for all hosts under Global.
 type Config struct {
-	Global Options
+	Global Values
 	// Hosts are the virtual hosts and components, in the order in which the files name them.
 	Hosts []*Host
 	// Files are those that were read, in order.
@@ -26,13 +26,13 @@ type Host struct {
 	// Where the host is first named: file:line.
 	Where string
 	// Options are the host's own; Lookup falls back to the global ones.
-	Options Options
+	Options Values
 
-	global Options
+	global Values
 }
 
-// Options are values by name.
-type Options map[string]Value
+// Values are options by name.
+type Values map[string]Value
 
 // Value is one option: a string, bool, float64, List, Map, or nil for what is none of these.
 type Value struct {

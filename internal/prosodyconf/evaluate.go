@@ -17,27 +17,24 @@ func init() {
 	lua.MaxArrayIndex = 1 << 12
 }
 
-// Options say what an evaluation may see of its surroundings.
-type EvaluateOptions struct {
-	// LookupEnv reads environment variables (os.LookupEnv); nil: there are none.
-	LookupEnv func(name string) (string, bool)
-}
+// LookupEnv reads environment variables (os.LookupEnv). A nil one knows none.
+type LookupEnv func(name string) (string, bool)
 
-func (o EvaluateOptions) lookup(name string) (string, bool) {
-	if o.LookupEnv == nil {
+func (l LookupEnv) value(name string) (string, bool) {
+	if l == nil {
 		return "", false
 	}
-	return o.LookupEnv(name)
+	return l(name)
 }
 
 // evaluation is one run of a config.
 type evaluation struct {
-	options EvaluateOptions
+	env     LookupEnv
 	config  *Config
 	meter   *meter
 	state   *lua.LState
 	globals *lua.LTable
-	// options by host, as the program's own values until the end: a program may still append to them.
+	// values are the options by host, as the program's own values until the end: a program may still append to them.
 	values map[string]map[string]setting
 	// optionMeta lets `modules_enabled { "x" }` append, as Prosody 13 does.
 	optionMeta *lua.LTable
@@ -54,13 +51,13 @@ type setting struct {
 const global = "*"
 
 // Evaluate runs the config at path and the files that it includes.
-func Evaluate(path string, options EvaluateOptions) (c *Config, err error) {
+func Evaluate(path string, env LookupEnv) (c *Config, err error) {
 	e := &evaluation{
-		options: options,
-		config:  &Config{Global: Options{}, sources: sources{}},
-		meter:   newMeter(),
-		state:   lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: 128, RegistrySize: 1 << 10, RegistryMaxSize: 1 << 16, RegistryGrowStep: 1 << 12}),
-		values:  map[string]map[string]setting{},
+		env:    env,
+		config: &Config{Global: Values{}, sources: sources{}},
+		meter:  newMeter(),
+		state:  lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: 128, RegistrySize: 1 << 10, RegistryMaxSize: 1 << 16, RegistryGrowStep: 1 << 12}),
+		values: map[string]map[string]setting{},
 	}
 	defer e.state.Close()
 	defer func() {

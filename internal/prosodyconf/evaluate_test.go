@@ -26,20 +26,20 @@ func write(t *testing.T, files ...string) string {
 	return filepath.Join(folder, files[0])
 }
 
-func environment(pairs ...string) EvaluateOptions {
-	return EvaluateOptions{LookupEnv: func(name string) (string, bool) {
+func environment(pairs ...string) LookupEnv {
+	return func(name string) (string, bool) {
 		for i := 0; i < len(pairs); i += 2 {
 			if pairs[i] == name {
 				return pairs[i+1], true
 			}
 		}
 		return "", false
-	}}
+	}
 }
 
-func evaluate(t *testing.T, options EvaluateOptions, files ...string) *Config {
+func evaluate(t *testing.T, env LookupEnv, files ...string) *Config {
 	t.Helper()
-	c, err := Evaluate(write(t, files...), options)
+	c, err := Evaluate(write(t, files...), env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func host(t *testing.T, c *Config, name string) *Host {
 }
 
 func TestEvaluate_HostsHaveTheirOwnOptionsAndTheGlobalOnes(t *testing.T) {
-	c := evaluate(t, EvaluateOptions{}, "prosody.cfg.lua", `
+	c := evaluate(t, nil, "prosody.cfg.lua", `
 		app_id = "everywhere"
 		VirtualHost "Meet.Example.com"
 			app_id = "mine"
@@ -92,7 +92,7 @@ func TestEvaluate_HostsHaveTheirOwnOptionsAndTheGlobalOnes(t *testing.T) {
 }
 
 func TestEvaluate_OptionsReadAsProsodysModulesReadThem(t *testing.T) {
-	c := evaluate(t, EvaluateOptions{}, "prosody.cfg.lua", `
+	c := evaluate(t, nil, "prosody.cfg.lua", `
 		text = "x"; number = 5; yes = true; quoted = "true"; one = 1; no = 0; list = { "a", "b", 3 }; empty = {}; single = "only"
 		map = { key = "v", [7] = "seven" }; nested = { { "in" } }; unset = "x"; unset = nil; code = function() end
 		VirtualHost "h"
@@ -165,7 +165,7 @@ func TestEvaluate_ALittleLuaWorks(t *testing.T) {
 }
 
 func TestEvaluate_IncludesAreTakenFromTheFilesOwnFolder(t *testing.T) {
-	c := evaluate(t, EvaluateOptions{},
+	c := evaluate(t, nil,
 		"prosody.cfg.lua", `
 			before = "1"
 			VirtualHost "a"
@@ -210,12 +210,12 @@ func TestEvaluate_MistakesAreSentencesWithFileAndLine(t *testing.T) {
 		{"template", `VirtualHost "{{ .Env.XMPP_DOMAIN }}" {{ if }}`, "template of docker-jitsi-meet"},
 		{"table", "\nx = nil .. 'a'", "prosody.cfg.lua:2: attempt to concatenate a nil value"},
 	} {
-		_, err := Evaluate(write(t, "prosody.cfg.lua", row.source), EvaluateOptions{})
+		_, err := Evaluate(write(t, "prosody.cfg.lua", row.source), nil)
 		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v", row.name, err)
 		}
 	}
-	if _, err := Evaluate("/nowhere/prosody.cfg.lua", EvaluateOptions{}); err == nil {
+	if _, err := Evaluate("/nowhere/prosody.cfg.lua", nil); err == nil {
 		t.Error("a file that is not there was read")
 	}
 }
@@ -226,7 +226,7 @@ func TestEvaluate_ReachesNothingOfTheMachine(t *testing.T) {
 		"_G", "collectgarbage", "coroutine", "newproxy", "rawset", "setmetatable", "getmetatable", "os.execute", "os.exit", "os.remove",
 		"os.rename", "os.tmpname", "os.setenv", "string.dump", "Lua.io", "Lua.require", "Lua.os.execute", `("").dump`,
 	} {
-		c := evaluate(t, EvaluateOptions{}, "prosody.cfg.lua", `found = type(`+name+`) VirtualHost "h"`)
+		c := evaluate(t, nil, "prosody.cfg.lua", `found = type(`+name+`) VirtualHost "h"`)
 		if got := host(t, c, "h").String("found", ""); got != "nil" {
 			t.Errorf("%s is a %s", name, got)
 		}
@@ -264,7 +264,7 @@ func TestEvaluate_IsBounded(t *testing.T) {
 	} {
 		started := time.Now()
 		runtime.GC()
-		_, err := Evaluate(write(t, "prosody.cfg.lua", row.source), EvaluateOptions{})
+		_, err := Evaluate(write(t, "prosody.cfg.lua", row.source), nil)
 		if err == nil {
 			t.Errorf("%s: went through", row.name)
 		}
@@ -291,6 +291,6 @@ func FuzzEvaluate(f *testing.F) {
 		if strings.Contains(source, "File") || strings.Contains(source, "nclude") {
 			return // no reading around on the machine that fuzzes
 		}
-		_, _ = Evaluate(write(t, "prosody.cfg.lua", source), EvaluateOptions{})
+		_, _ = Evaluate(write(t, "prosody.cfg.lua", source), nil)
 	})
 }

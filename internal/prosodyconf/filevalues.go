@@ -53,7 +53,7 @@ func (s *scope) fileLines(l *lua.LState) int {
 }
 
 func (s *scope) credential(l *lua.LState) int {
-	folder, ok := s.options.lookup("CREDENTIALS_DIRECTORY")
+	folder, ok := s.env.value("CREDENTIALS_DIRECTORY")
 	if !ok {
 		l.RaiseError("Credential() needs $CREDENTIALS_DIRECTORY; set it to the folder with the credentials for the import")
 	}

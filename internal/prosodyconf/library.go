@@ -175,7 +175,7 @@ func (e *evaluation) getenv(l *lua.LState) int {
 
 // variable reads an environment variable and remembers that its value came from there.
 func (e *evaluation) variable(name string) lua.LValue {
-	value, ok := e.options.lookup(name)
+	value, ok := e.env.value(name)
 	if !ok {
 		return lua.LNil
 	}

@@ -111,7 +111,7 @@ func (s *scope) declare(l *lua.LState, component string) *Host {
 		}
 		return h
 	}
-	h := &Host{Name: name, Component: component, Where: strings.TrimSuffix(l.Where(1), ":"), Options: Options{}, global: s.config.Global}
+	h := &Host{Name: name, Component: component, Where: strings.TrimSuffix(l.Where(1), ":"), Options: Values{}, global: s.config.Global}
 	s.config.Hosts = append(s.config.Hosts, h)
 	return h
 }
