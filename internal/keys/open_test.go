@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,18 +103,18 @@ func TestOpen_AURLNeverBringsSecretsNotEvenAFileURL(t *testing.T) {
 
 func TestList_ShowsEveryKeyAndNoMaterial(t *testing.T) {
 	end := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	opened := now
+	opened := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var passed atomic.Int64
 	r, err := Open(t.Context(), []config.KeySource{
 		{Secret: secretA, Kid: "a", NotAfter: end, Where: "usher.yaml:3"},
 		{PEM: fileWith(t, publicPEM(oneRSA())), Where: "usher.yaml:4"},
 		{ASAPURL: "https://user:hunter2@keys.invalid/asap?hunter2", Where: "usher.yaml:5"},
-	}, Options{Now: func() time.Time { return now }})
+	}, Options{Now: func() time.Time { return opened.Add(time.Duration(passed.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	now = now.Add(time.Hour)
+	passed.Store(int64(time.Hour))
 	list := r.List()
 	if len(list) != 3 {
 		t.Fatalf("got %v", list)

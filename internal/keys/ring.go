@@ -152,10 +152,10 @@ func (r *Ring) rebuild() {
 	defer r.rebuilding.Unlock()
 	old, next := r.snap.Load(), r.take()
 	r.snap.Store(next)
-	close(old.replaced)
 	if voids(old, next) {
 		r.move()
 	}
+	close(old.replaced)
 }
 
 func (r *Ring) move() { r.generation.Store(generations.Add(1)) }

@@ -103,7 +103,7 @@ func (e entry) secret() (source, error) {
 
 // writtenPEM is a PEM in the config itself, or in JWT_APP_SECRET, where docker-jitsi-meet has the public key.
 func (e entry) writtenPEM() (source, error) {
-	m, err := material.PEM([]byte(e.PEM), "public.pem")
+	m, err := material.PEM([]byte(e.PEM), "")
 	if err != nil {
 		return nil, e.fail("pem", err)
 	}
