@@ -4,30 +4,31 @@
 --       modules_enabled = { "muc_usher" }
 
 local async, jid, st = require "util.async", require "util.jid", require "util.stanza";
-local usermanager = require "core.usermanager";
-local usher = module:require "usher";
+local usermanager, usher = require "core.usermanager", module:require "usher";
 local ask_directly = usher.asker(module:require "usher_http");
 
-local host = module.host;
-local allowlist = module:get_option_set("usher_allowlist", {}) + module:get_option_set("token_verification_allowlist", {});
+local host, muc_ns, jitsi_ns = module.host, "http://jabber.org/protocol/muc", "http://jitsi.org/jitmeet";
+local allowlist = module:get_option_set("usher_allowlist", {});
+allowlist:include(module:get_option_set("token_verification_allowlist", {}));
 local s2s_allow = module:get_option_set("usher_s2s_allow", {});
 local apply = module:get_option_set("usher_apply", { "affiliation", "room_policy" });
 local moderation_needs_token = module:get_option_boolean("token_verification_require_token_for_moderation");
 local count_exempt = module:measure("exempt", "counter");
-local muc_ns, jitsi_ns = "http://jabber.org/protocol/muc", "http://jitsi.org/jitmeet";
 
 local verdicts = setmetatable({}, { __mode = "k" }); -- on the joins that are being redone, by their stanza
 
 local function is_admin(address)
 	if not usermanager.get_jid_role then return usermanager.is_admin(address, host); end
-	local role = usermanager.get_jid_role(jid.bare(address), host); -- from 13 on is_admin logs a traceback at each call
-	return role and (role.name == "prosody:admin" or role.name == "prosody:operator");
+	local role = usermanager.get_jid_role(jid.bare(address), host) or {}; -- 13's is_admin logs a traceback at each call
+	return role.name == "prosody:admin" or role.name == "prosody:operator";
 end
 
 local function is_exempt(origin, from)
 	local domain = jid.host(from);
-	return is_admin(from) or allowlist:contains(domain) or allowlist:contains(jid.bare(from))
+	local exempt = is_admin(from) or allowlist:contains(domain) or allowlist:contains(jid.bare(from))
 		or origin.type == "s2sin" and s2s_allow:contains(domain);
+	if exempt then count_exempt(1); module:log("info", "%s is exempt from being asked about", from); end
+	return exempt;
 end
 
 local function refuse(origin, stanza, answer)
@@ -35,29 +36,24 @@ local function refuse(origin, stanza, answer)
 	if answer.unavailable then kind, condition = "wait", "service-unavailable"; end
 	local reply = st.error_reply(stanza, kind, condition, answer.text, jid.bare(stanza.attr.to));
 	if answer.jitsi_code then reply:tag(answer.jitsi_code, { xmlns = jitsi_ns }); end
-	origin.send(reply);
+	-- As in the examples of XEP-0045, section 7.2: slixmpp knows by it that a join failed, and else waits for ever.
+	origin.send(reply:reset():tag("x", { xmlns = muc_ns }));
 	return true;
-end
-
--- The host that let a session in asks for it; a session of no such host shows what it has.
-local function ask(origin, question)
-	question.host = origin.host or host;
-	local event = { session = origin, question = question };
-	local answer = prosody.hosts[question.host] and prosody.hosts[question.host].events.fire_event("usher-ask", event);
-	return answer or ask_directly(origin, question);
 end
 
 -- Waiting inside the hook and then going on would go on with what was true before: two first joins would make two
 -- rooms. So a join is judged, and then its stanza is handled once more from the start, with the verdict at hand.
 local function judge(join)
-	local origin, stanza = join.origin, join.stanza;
-	local ok, answer = pcall(ask, origin, join.question);
+	local origin, stanza, question = join.origin, join.stanza, join.question;
+	-- The host that let a session in asks for it; a session of no such host shows what it has.
+	local asking = module:context(question.host);
+	local ok, answer = pcall(asking.fire_event, asking, "usher-ask", { session = origin, question = question });
+	if ok and not answer then ok, answer = pcall(ask_directly, origin, question); end
 	if not ok then module:log("error", "A join failed by an error: %s", answer); end
 	answer = origin.usher_refused or ok and answer or usher.no_verdict;
 	if origin.destroyed then return; end
 	if not answer.allow then return refuse(origin, stanza, answer); end
-	answer.stage = join.question.stage;
-	verdicts[stanza] = answer;
+	answer.stage, verdicts[stanza] = question.stage, answer;
 	prosody.core_post_stanza(origin, stanza);
 	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again
 end
@@ -66,87 +62,66 @@ local watchers = { error = function (_, err) module:log("error", "A join failed 
 
 local function gate(stage)
 	return function (event)
-		local origin, stanza = event.origin, event.stanza;
-		local verdict = verdicts[stanza];
+		local origin, stanza, verdict = event.origin, event.stanza, verdicts[event.stanza];
 		-- A room that went while we asked is one that does not exist, which is another question.
 		if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
-		if is_exempt(origin, stanza.attr.from) then
-			count_exempt(1);
-			module:log("info", "%s joins %s and is exempt", stanza.attr.from, stanza.attr.to);
-			return;
-		elseif origin.type == "s2sin" then
-			return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." });
-		end
-		local join = { origin = origin, stanza = stanza, question = {
-			stage = stage, room = jid.bare(stanza.attr.to);
-			room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;
-		} };
+		if is_exempt(origin, stanza.attr.from) then return; end
+		local strangers = { condition = "not-allowed", text = "Users of other servers are not admitted." };
+		if origin.type == "s2sin" then return refuse(origin, stanza, strangers); end
+		local question = { stage = stage, host = origin.host or host, room = jid.bare(stanza.attr.to) };
+		question.room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;
+		local join = { origin = origin, stanza = stanza, question = question };
 		if async.ready() then judge(join); else async.runner(judge, watchers):run(join); end
 		return true;
 	end;
 end
 
--- A hook that does what a verdict says, unless a module of these names is there to do it.
-local function applying(what, others, fn)
-	return function (event)
-		local verdict = verdicts[event.stanza];
-		for _, name in ipairs(others) do
-			if prosody.hosts[host].modules[name] then return; end
-		end
-		if verdict and apply:contains(what) then
-			fn(event.room, event.occupant, verdict, event.stanza:get_child("x", muc_ns));
-		end
-	end;
-end
+-- Whether something is ours to do, and not that of a Jitsi module that is loaded.
+local function applies(what, other) return apply:contains(what) and not prosody.hosts[host].modules[other]; end
 
-local function affiliate(room, occupant, affiliation)
+local function settle_in(event)
+	local room, occupant, verdict = event.room, event.occupant, verdicts[event.stanza] or {};
+	local join, secret = event.stanza:get_child("x", muc_ns), room:get_password();
+	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
+	local newcomer = not room:get_affiliation(occupant.bare_jid) and room:get_members_only();
+	local affiliation = applies("affiliation", "token_affiliation") and verdict.affiliation;
+	-- Past password and lobby, for whom the token says so.
+	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
+		if secret and join and not knows then join:text_tag("password", secret, { xmlns = muc_ns }); end
+		affiliation = affiliation or newcomer and "member";
+	elseif newcomer and not knows then
+		return; -- a lobby or its members decide
+	end
+	local current = room:get_affiliation(occupant.bare_jid);
+	if not affiliation or current == "outcast" or current == affiliation then return; end
 	room:set_affiliation(true, occupant.bare_jid, affiliation);
 	occupant.role = room:get_default_role(affiliation);
 end
 
--- Past password and lobby, for whom the token says so.
-local bypass = applying("room_policy", { "token_security_ondemand" }, function (room, occupant, verdict, join)
-	if not (verdict.room_policy or {}).security_bypass then return; end
-	if room:get_password() and join then
-		join:remove_children("password", muc_ns);
-		join:text_tag("password", room:get_password(), { xmlns = muc_ns });
-	end
-	if room:get_members_only() and not room:get_affiliation(occupant.bare_jid) then affiliate(room, occupant, "member"); end
-end);
-
-local grant_affiliation = applying("affiliation", { "token_affiliation" }, function (room, occupant, verdict, join)
-	local current, affiliation = room:get_affiliation(occupant.bare_jid) or "none", verdict.affiliation;
-	if not affiliation or current == "outcast" or current == affiliation then return; end
-	local password = join and join:get_child_text("password", muc_ns);
-	-- About newcomers to a members-only room its lobby or its members decide, unless they know the password.
-	if current == "none" and room:get_members_only() and (not password or password ~= room:get_password()) then return; end
-	affiliate(room, occupant, affiliation);
-end);
-
 -- Lobby rooms are made by Jitsi's mod_muc_lobby_rooms; these are its events, which nobody hears where it is not loaded.
-local set_up_room = applying("room_policy", { "token_security_ondemand" }, function (room, _, verdict)
-	local policy, lobby = verdict.room_policy or {}, room._data.lobbyroom;
-	if policy.lobby == true and not lobby then
+local function set_up_room(event)
+	local room, policy = event.room, (verdicts[event.stanza] or {}).room_policy or {};
+	if not applies("room_policy", "token_security_ondemand") then return; end
+	if policy.lobby == true and not room._data.lobbyroom then
 		prosody.events.fire_event("create-lobby-room", { room = room, skip_display_name_check = true });
-	elseif policy.lobby == false and lobby then
+	elseif policy.lobby == false and room._data.lobbyroom then
 		room:set_members_only(false);
 		prosody.events.fire_event("destroy-lobby-room", { room = room, newjid = room.jid });
 	end
 	if type(policy.password) == "string" then room:set_password(policy.password); end
-end);
+end
 
 local function guard_moderation(event)
 	local origin, stanza = event.origin, event.stanza;
-	if not moderation_needs_token or is_admin(stanza.attr.from) or origin.auth_token and origin.usher then return; end
+	if not moderation_needs_token or is_admin(stanza.attr.from) or origin.usher then return; end
 	return refuse(origin, stanza, { condition = "not-allowed", text = "Room modification disabled for guests" });
 end
 
 -- 99, as upstream's check of tokens: after token_no_wildcard (100), before limits, locks and lobby.
 module:hook("muc-room-pre-create", gate("create"), 99);
 module:hook("muc-occupant-pre-join", gate("join"), 99);
--- Before the lobby's gate (-4), members-only (-5) and password (-20).
-module:hook("muc-occupant-pre-join", bypass, -3);
-module:hook("muc-occupant-pre-join", grant_affiliation, -3.5);
+-- After other modules' bypasses (-2, -3), before the lobby's gate (-4), members-only (-5) and password (-20).
+module:hook("muc-occupant-pre-join", settle_in, -3.5);
 module:hook("muc-occupant-joined", set_up_room);
 -- Before Prosody's own handling (-2).
 module:hook("iq-set/bare/http://jabber.org/protocol/muc#owner:query", guard_moderation, -1);

@@ -174,7 +174,7 @@ func TestFailure_AThousandLoginsAtOnceAreEachAnsweredInTime(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		for _, frozen := range []bool{false, true} {
 			t.Run(map[bool]string{false: "a slow verifier", true: "a frozen verifier"}[frozen], func(t *testing.T) {
-				s := e2e.Start(t, release, e2e.Setup{})
+				s := e2e.Start(t, release, e2e.Setup{LogLevel: "info"})
 				crowd := make([]*e2e.Visitor, logins)
 				var wg sync.WaitGroup
 				places := make(chan struct{}, 32)

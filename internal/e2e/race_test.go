@@ -24,15 +24,18 @@ func mustArrive(t *testing.T, s *e2e.Stack, stage string, n int) {
 // occupants are the nicks in each room that exists, as Prosody itself has them.
 func occupants(t *testing.T, s *e2e.Stack) map[string][]string {
 	t.Helper()
-	var rooms map[string][]string
-	s.Lua(t, `local rooms, array = { [""] = "" }, require "util.json".array;
-		rooms[""] = nil;
+	var lines string
+	s.Lua(t, `local lines = {};
 		for room in prosody.hosts["conference.meet.example.com"].modules.muc.each_room() do
-			local nicks = array {};
-			for nick in room:each_occupant() do nicks[#nicks + 1] = require "util.jid".resource(nick); end
-			rooms[room.jid] = nicks;
+			lines[#lines + 1] = room.jid;
+			for nick in room:each_occupant() do lines[#lines] = lines[#lines] .. " " .. nick:match("/(.*)"); end
 		end
-		return next(rooms) and rooms or nil;`, &rooms)
+		return table.concat(lines, "\n");`, &lines)
+	rooms := map[string][]string{}
+	for line := range strings.Lines(lines) {
+		fields := strings.Fields(line)
+		rooms[fields[0]] = fields[1:]
+	}
 	return rooms
 }
 

@@ -37,6 +37,7 @@ type Setup struct {
 	Admins                   []string
 	Modules, MUCModules      []string
 	PluginPaths              []string
+	LogLevel                 string
 	Global, Host, MUC, Hosts string
 }
 
@@ -78,6 +79,7 @@ func Start(t testing.TB, release prosody.Release, setup Setup) *Stack {
 		Authentication: "usher",
 		Admins:         setup.Admins,
 		PluginPaths:    append(setup.PluginPaths[:len(setup.PluginPaths):len(setup.PluginPaths)], filepath.Join(repo, "lua")),
+		LogLevel:       setup.LogLevel,
 		Modules:        setup.Modules,
 		MUCModules:     append([]string{"muc_usher"}, setup.MUCModules...),
 		Global:         fmt.Sprintf("usher_url = %q\n%s", url, setup.Global),

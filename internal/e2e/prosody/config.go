@@ -16,7 +16,7 @@ modules_enabled = {
 	{{range .Modules}}{{printf "%q" .}}; {{end}}
 }
 modules_disabled = { "s2s"; "offline" }
-log = { { levels = { min = "debug" }, to = "console" } }
+log = { { levels = { min = "{{.LogLevel}}" }, to = "console" } }
 interfaces = { "127.0.0.1" }
 local_interfaces = { "127.0.0.1" }
 c2s_ports = { {{.C2SPort}} }

@@ -32,6 +32,7 @@ type Options struct {
 	// Domain has clients; guest.<Domain> is a plain anonymous host beside it, conference.<Domain> its rooms.
 	Domain         string
 	Authentication string   // of Domain; anonymous when left out
+	LogLevel       string   // debug when left out; info at least, for the line by which it is known to be ready
 	Admins         []string // bare JIDs
 	PluginPaths    []string // searched before Prosody's own; the harness adds its console
 	Modules        []string // for every host, beside what clients need
@@ -68,6 +69,9 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 func start(ctx context.Context, opt Options) (*Server, error) {
 	if opt.Authentication == "" {
 		opt.Authentication = "anonymous"
+	}
+	if opt.LogLevel == "" {
+		opt.LogLevel = "debug"
 	}
 	repo, err := proc.RepoRoot()
 	if err != nil {

@@ -13,6 +13,7 @@ class Client(slixmpp.ClientXMPP):
         super().__init__("anybody@" + orders["domain"], orders["token"], sasl_mech="PLAIN")
         self.orders = orders
         self.ca_certs = orders["ca"]
+        self.use_aiodns = self.use_ipv6 = False  # the address is given: no name server has to be there
         self.register_plugin("xep_0045")
         self.add_event_handler("session_start", self.start)
         self.add_event_handler("failed_auth", self.refused)
@@ -38,4 +39,4 @@ class Client(slixmpp.ClientXMPP):
 orders = json.load(sys.stdin)
 client = Client(orders)
 client.connect(address=("127.0.0.1", orders["port"]))
-client.loop.run_until_complete(asyncio.wait_for(client.disconnected, 30))
+client.loop.run_until_complete(asyncio.wait_for(client.disconnected, 20))
