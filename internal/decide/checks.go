@@ -79,6 +79,16 @@ var proving = []step{
 	{"signature", (*trial).signature},
 }
 
+// run goes through the checks up to the first that fails.
+func (t *trial) run(ctx context.Context) *reason.Problem {
+	for _, step := range proving {
+		if problem := step.run(t, ctx); problem != nil {
+			return problem
+		}
+	}
+	return nil
+}
+
 func (t *trial) shape(context.Context) (problem *reason.Problem) {
 	t.token, problem = token.Parse(t.raw, t.profile.limits)
 	return problem

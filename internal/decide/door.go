@@ -139,11 +139,12 @@ func (d *Door) Decide(ctx context.Context, q *Question, now time.Time) Verdict {
 			return Verdict{NeedToken: true, Profile: p.Name}
 		}
 	case q.Token != "":
-		v.Proven, v.Claimed, v.Problem = d.prove(ctx, p, q, now)
+		d.prove(ctx, p, q, &v, now)
 	default:
 		v.Problem = p.judgeGuest(q)
 	}
 	if v.Proven != nil {
+		v.IssuerBlock = v.Proven.issuer.Iss
 		d.judge(ctx, p, q, &v, now)
 	}
 	return v

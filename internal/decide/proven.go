@@ -59,34 +59,34 @@ func (p *Proven) stands(now time.Time) bool {
 	return p.issuer.keys.Generation() == p.generation && (p.notAfter.IsZero() || now.Before(p.notAfter))
 }
 
-// IssuerBlock is the iss of the config's block that p was judged by; "*" where any issuer is meant.
-func (p *Proven) IssuerBlock() string { return p.issuer.Iss }
-
 // weight is roughly the memory that p holds, in bytes.
 func (p *Proven) weight() int { return 1024 + 2*len(p.Claims.Raw) + len(p.Full) + len(p.User) }
 
 // prove runs the checks up to the signature, or finds that they were run before.
-func (d *Door) prove(ctx context.Context, p *profile, q *Question, now time.Time) (*Proven, *token.Token, *reason.Problem) {
+func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, now time.Time) {
 	k := keyOf(p.Name, q.Host, q.Token)
-	if proven := d.proven.seen(k, now); proven != nil {
-		return proven, nil, nil
+	if v.Proven = d.proven.seen(k, now); v.Proven != nil {
+		return
 	}
 	t := trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}
-	for _, step := range proving {
-		if problem := step.run(&t, ctx); problem != nil {
-			return nil, t.token, problem
+	if v.Problem = t.run(ctx); v.Problem != nil {
+		v.Claimed = t.token
+		if t.issuer != nil {
+			v.IssuerBlock = t.issuer.Iss
 		}
+		return
 	}
 	proven, problem := t.proven()
-	if problem != nil {
-		return nil, t.token, problem
+	if v.Problem = problem; problem != nil {
+		v.Claimed, v.IssuerBlock = t.token, t.issuer.Iss
+		return
 	}
 	proven.RevocationKeys = d.options.Revocations.FeedKeys(&proven.marks)
 	var g cacheKey
 	proven.Grant, g = d.proven.grantFor(k)
 	proven.Full, proven.Short = d.options.Encode(proven)
 	d.proven.keep(k, g, proven)
-	return proven, nil, nil
+	v.Proven = proven
 }
 
 // proven draws from a verified token all that its claims alone decide.

@@ -58,6 +58,9 @@ type Verdict struct {
 	Claimed *token.Token
 	// Profile that judged; empty where none was found.
 	Profile string
+	// IssuerBlock is the iss of the config's issuer block that the token fell under, by its own word where Proven is nil;
+	// empty where none did. Its values are those of the config, whatever tokens say.
+	IssuerBlock string
 	// TenantMismatch: the tenant of the URL is not the token's (Jitsi's plugins read it).
 	TenantMismatch bool
 	// RevocationID names the revocation behind token_revoked.

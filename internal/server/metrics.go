@@ -17,6 +17,7 @@ import (
 type metrics struct {
 	decisions *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
+	bad       *prometheus.CounterVec
 	ejections *prometheus.CounterVec
 	followers prometheus.Gauge
 }
@@ -30,6 +31,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "usher_decision_duration_seconds", Help: "Time from question to verdict, by stage.",
 			Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, .25, 1},
 		}, []string{"stage"}),
+		bad: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "usher_bad_tokens_total", Help: "Tokens whose signature was not proven, by the issuer block that they name.",
+		}, []string{"issuer"}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "usher_ejections_total", Help: "Sessions that were to be put out, by what became of it.",
 		}, []string{"outcome"}),
@@ -37,7 +41,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "usher_feed_followers", Help: "Prosodys that follow the revocation feed.",
 		}),
 	}
-	r.MustRegister(m.decisions, m.latency, m.ejections, m.followers)
+	r.MustRegister(m.decisions, m.latency, m.bad, m.ejections, m.followers)
 	return m
 }
 
@@ -49,7 +53,7 @@ func (m *metrics) decided(q *decide.Question, v *decide.Verdict, took time.Durat
 		verdict, why = string(verdictOf(v.Problem.Code)), v.Problem.Code
 	}
 	if v.Proven != nil {
-		issuer = v.Proven.IssuerBlock()
+		issuer = v.IssuerBlock
 	}
 	m.decisions.WithLabelValues(string(q.Stage), verdict, string(why), issuer).Inc()
 	m.latency.WithLabelValues(string(q.Stage)).Observe(took.Seconds())

@@ -55,6 +55,7 @@ type Server struct {
 	repeats *repeats
 	metrics *metrics
 	guard   *guard
+	flood   *flood
 	flight  atomic.Int64
 	bodies  sync.Pool
 
@@ -68,6 +69,7 @@ type Server struct {
 // New opens both listeners; nothing is answered before Run.
 func New(opt Options) (*Server, error) {
 	s := &Server{opt: opt, repeats: newRepeats(time.Minute), metrics: newMetrics(opt.Registry)}
+	s.flood = newFlood(opt.Config.Limits.BadTokensPerAddress)
 	s.guard = newGuard(opt.Credentials, s.record)
 	s.bodies.New = func() any { return new([]byte) }
 	s.SetRules(opt.Config, opt.Door)

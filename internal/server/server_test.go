@@ -411,3 +411,25 @@ func TestRun_RequestsInFlightAreAnswered(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 }
+
+func TestVerify_AnAddressThatFloodsIsToldToWaitAndOthersAreNot(t *testing.T) {
+	n := start(t, base+"limits: {bad_tokens_per_address: 3}\n")
+	ask := func(id, ip, token string) reply {
+		return n.verify(question(t, map[string]any{"id": id, "token": token, "remote_ip": ip}))
+	}
+	for n := range 3 {
+		if r := ask(strings.Repeat("a", n+1), "198.51.100.7", "x.y.z"); r.status != 200 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	r := ask("b", "198.51.100.7", mintToken(t, "a"))
+	if r.status != 503 || r.header.Get("Retry-After") == "" || r.body["reason"] != "rate_limited" || r.body["decision_id"] == nil {
+		t.Fatalf("%+v", r)
+	}
+	if r := ask("c", "198.51.100.8", mintToken(t, "a")); r.body["allow"] != true {
+		t.Fatalf("another address is harmed: %+v", r)
+	}
+	if e := n.audit.all(); len(e) != 5 || e[3].Verdict != audit.Unavailable || e[3].Issuer != "" {
+		t.Fatalf("%+v", e)
+	}
+}

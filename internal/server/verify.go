@@ -44,13 +44,22 @@ func (s *Server) answerQuestion(c *fiber.Ctx) error {
 	return s.send(c, &v, id)
 }
 
-// decide asks the door, unless too many questions wait there already.
+// decide asks the door, unless too many questions wait there already, or the client's address floods us with tokens
+// that do not hold.
 func (s *Server) decide(q *decide.Question, now time.Time) decide.Verdict {
 	defer s.flight.Add(-1)
 	if s.flight.Add(1) > maxFlight {
 		return decide.Verdict{Problem: &reason.Problem{Code: reason.Overloaded}}
 	}
-	return s.door.Load().Decide(context.Background(), q, now)
+	if q.Token != "" && s.flood.exceeded(q.RemoteIP, now) {
+		return decide.Verdict{Problem: &reason.Problem{Code: reason.RateLimited}}
+	}
+	v := s.door.Load().Decide(context.Background(), q, now)
+	if q.Token != "" && v.Proven == nil && verdictOf(v.Problem.Code) == audit.Deny {
+		s.flood.bad(q.RemoteIP, now)
+		s.metrics.bad.WithLabelValues(v.IssuerBlock).Inc()
+	}
+	return v
 }
 
 // settle counts a verdict and hands it to the audit.
