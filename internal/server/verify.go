@@ -55,7 +55,7 @@ func (s *Server) decide(q *decide.Question, now time.Time) decide.Verdict {
 		return decide.Verdict{Problem: &reason.Problem{Code: reason.RateLimited}}
 	}
 	v := s.door.Load().Decide(context.Background(), q, now)
-	if q.Token != "" && v.Proven == nil && verdictOf(v.Problem.Code) == audit.Deny {
+	if q.Token != "" && v.Profile != "" && v.Proven == nil && verdictOf(v.Problem.Code) == audit.Deny {
 		s.flood.bad(q.RemoteIP, now)
 		s.metrics.bad.WithLabelValues(v.IssuerBlock).Inc()
 	}
