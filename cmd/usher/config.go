@@ -10,6 +10,7 @@ import (
 type configCmd struct {
 	Check   configCheckCmd   `cmd:"" help:"Validate the config: every mistake, each in one sentence."`
 	Example configExampleCmd `cmd:"" help:"Print the commented example, which runs as it is."`
+	Import  configImportCmd  `cmd:"" help:"Turn the config of Prosody and Jitsi's token modules into usher's."`
 }
 
 type configCheckCmd struct{}
