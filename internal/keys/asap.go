@@ -51,9 +51,11 @@ type followedKey struct {
 // maxFollowed bounds the keys of one server. Only keys that exist count, so no stranger fills it.
 const maxFollowed = 4096
 
-func newASAP(r *Ring, f followed) *asap {
-	return &asap{followed: f, ring: r, limiter: limiter{pace: r.pace}, absent: newAbsent(),
+func newASAP(r *Ring, f followed, predecessors []*Ring) *asap {
+	s := &asap{followed: f, ring: r, limiter: limiter{pace: r.pace}, absent: newAbsent(),
 		keys: make(map[string]*followedKey), kick: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	s.inherit(predecessors)
+	return s
 }
 
 // address is where the key kid is. The kid itself is no part of it, so that none can lead elsewhere.

@@ -268,7 +268,7 @@ func TestASAP_KeysAreListedByKid(t *testing.T) {
 
 func TestASAP_TheKeysOfAServerAreBounded(t *testing.T) {
 	r := ring(t)
-	s := newASAP(r, followed{label: "url", maxStale: time.Hour})
+	s := newASAP(r, followed{label: "url", maxStale: time.Hour}, nil)
 	first := &Key{Kid: "0"}
 	for i := range maxFollowed + 10 {
 		k := first

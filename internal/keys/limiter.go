@@ -44,6 +44,13 @@ func (l *limiter) started(now time.Time) {
 	l.starts = append(l.starts, now)
 }
 
+// copy shares nothing with l.
+func (l *limiter) copy() limiter {
+	c := *l
+	c.starts = append([]time.Time(nil), l.starts...)
+	return c
+}
+
 // absent remembers for a while the kids that a source does not have. It keeps hashes under a seed of its own, and no
 // more than maxAbsent, so that strangers can neither fill memory with kids nor aim at one that they want forgotten.
 type absent struct {

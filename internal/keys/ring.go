@@ -20,6 +20,9 @@ type Options struct {
 	AllowHTTP bool
 	// Logger hears of sources that break and mend; nil: nobody does.
 	Logger *slog.Logger
+	// Predecessors are rings of the config that is being replaced. A URL that they follow too goes on with the keys that
+	// it has there, so that a reload while its server is down loses none. They may be closed once Open has returned.
+	Predecessors []*Ring
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }

@@ -34,8 +34,9 @@ type set struct {
 }
 
 // newSet makes a source whose first flight is booked already: a token that comes before the first answer waits for it.
-func newSet(r *Ring, f followed, decode decoder) *set {
+func newSet(r *Ring, f followed, decode decoder, predecessors []*Ring) *set {
 	s := &set{followed: f, ring: r, decode: decode, kick: make(chan struct{}, 1), limiter: limiter{pace: r.pace}, absent: newAbsent()}
+	s.inherit(predecessors)
 	s.book(time.Now())
 	return s
 }

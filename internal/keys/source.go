@@ -131,7 +131,7 @@ func (e entry) set(key, raw string, decode decoder) (source, error) {
 	if u.Scheme == "file" {
 		return e.file(key, u.Path, decode)
 	}
-	return newSet(e.ring, e.followed(u), decode), nil
+	return newSet(e.ring, e.followed(key, u), decode, e.opt.Predecessors), nil
 }
 
 func (e entry) asap() (source, error) {
@@ -139,21 +139,23 @@ func (e entry) asap() (source, error) {
 	if err != nil {
 		return nil, e.fail("asap_url", err)
 	}
-	return newASAP(e.ring, e.followed(u)), nil
+	return newASAP(e.ring, e.followed("asap_url", u), e.opt.Predecessors), nil
 }
 
 // followed is what both kinds of URL source have in common.
 type followed struct {
+	kind     string // the config's key
 	url      *url.URL
 	where    string
 	label    string
 	maxStale time.Duration
+	notAfter time.Time
 	adopt    func(material.Key) *Key
 }
 
-func (e entry) followed(u *url.URL) followed {
+func (e entry) followed(kind string, u *url.URL) followed {
 	label := "url " + fetch.Shown(u)
-	f := followed{url: u, where: e.Where, label: label, maxStale: e.MaxStale, adopt: e.adopt(label)}
+	f := followed{kind: kind, url: u, where: e.Where, label: label, maxStale: e.MaxStale, notAfter: e.NotAfter, adopt: e.adopt(label)}
 	if f.maxStale <= 0 {
 		f.maxStale = e.ring.pace.maxStale
 	}

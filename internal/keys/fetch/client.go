@@ -103,18 +103,18 @@ func (c *Client) read(ctx context.Context, response *http.Response, etag string)
 		return Answer{}, c.plain(ctx, err)
 	}
 	if len(body) > MaxBody {
-		return Answer{}, tooLarge
+		return Answer{}, errTooLarge
 	}
 	a.Body = body
 	return a, nil
 }
 
-var tooLarge = fmt.Errorf("the answer is larger than %d KiB", MaxBody>>10)
+var errTooLarge = fmt.Errorf("the answer is larger than %d KiB", MaxBody>>10)
 
-// errRedirect is what a refused redirect becomes.
-type errRedirect struct{ to string }
+// redirectError is what a refused redirect becomes.
+type redirectError struct{ to string }
 
-func (e *errRedirect) Error() string {
+func (e *redirectError) Error() string {
 	return "the server redirects to " + e.to + ", which is another host; name that URL in the config if its keys are to be trusted"
 }
 
@@ -128,12 +128,12 @@ func sameHost(next *http.Request, via []*http.Request) error {
 	if strings.EqualFold(from.Host, to.Host) && (from.Scheme == to.Scheme || to.Scheme == "https") {
 		return nil
 	}
-	return &errRedirect{to: to.Scheme + "://" + to.Host}
+	return &redirectError{to: to.Scheme + "://" + to.Host}
 }
 
 // plain words an error of net/http without the URL, which may hold a credential.
 func (c *Client) plain(ctx context.Context, err error) error {
-	if redirect := (*errRedirect)(nil); errors.As(err, &redirect) {
+	if redirect := (*redirectError)(nil); errors.As(err, &redirect) {
 		return redirect
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -172,7 +172,7 @@ func File(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(body) > MaxBody {
-		return nil, tooLarge
+		return nil, errTooLarge
 	}
 	return body, nil
 }
