@@ -5,11 +5,9 @@
 
 local new_username, parse_query = require "util.uuid".generate, require "util.http".formdecode;
 local usher, http = module:require "usher", module:require "usher_http";
-local ask = usher.asker(http);
-local feed = module:require "usher_feed"(usher, usher.asker(http));
+local ask, feed = usher.asker(http), module:require "usher_feed"(usher, usher.asker(http));
 
-local host = module.host;
-local plain = module:get_option_boolean("usher_plain", false);
+local host, plain = module.host, module:get_option_boolean("usher_plain", false);
 local refuse_guests = module:get_option_boolean("allow_empty_token") == false;
 local muc_domain = module:get_option_string("muc_mapper_domain_prefix", "conference") .. "."
 	.. module:get_option_string("muc_mapper_domain_base", host);
@@ -27,17 +25,13 @@ local function read_request(event)
 end
 
 -- The session that a client would go on with: named by its resumption id, or by the username that it asks for.
-local function find_previous(session, wish)
-	for username, user in pairs((session.previd or wish) and prosody.hosts[host].sessions or {}) do
-		for _, other in pairs(user.sessions) do
-			if session.previd and other.resumption_token == session.previd or username == wish then return other; end
-		end
+local function find_previous(previd, wish)
+	for username, user in pairs((previd or wish) and prosody.hosts[host].sessions or {}) do
+		for _, s in pairs(user.sessions) do if previd and s.resumption_token == previd or username == wish then return s; end end
 	end
 end
 
-local function refuse(condition, text)
-	error({ condition = tostring(condition or "not-allowed"), text = text and tostring(text) }, 0);
-end
+local function refuse(condition, text) error({ condition = condition or "not-allowed", text = text }); end
 
 -- One of Jitsi's events, whose handlers may refuse.
 local function fire(name, data)
@@ -49,33 +43,31 @@ end
 -- The whole of a login. Waits; returns a username, or throws a refusal.
 local function login(session, token, wish)
 	local room, tenant = session.jitsi_web_query_room or "", session.jitsi_web_query_prefix or "";
-	local previous, question = find_previous(session, wish), { stage = "connect", host = host };
+	local previous, question = find_previous(session.previd, wish), { stage = "connect", host = host };
 	usher.set(session, { auth_token = token });
 	fire("pre-jitsi-authentication-fetch-key", session);
 	if previous and token and previous.auth_token == token then
 		-- It is that session coming back: it keeps its id, so that a one-time jti knows its owner.
 		session.usher_id, question.previous_session = previous.usher_id, previous.usher_id;
 	end
-	if tenant ~= "" then tenant = "[" .. tenant .. "]"; end
-	question.room = room ~= "" and tenant .. room .. "@" .. muc_domain or nil;
-	session.usher_news = feed.news;
-	local answer = ask(session, question);
+	question.room = room ~= "" and (tenant ~= "" and "[" .. tenant .. "]" or "") .. room .. "@" .. muc_domain or nil;
+	local answer, since = ask(session, question);
+	session.usher_news = since;
 	session.base_type = session.base_type or "c2s"; -- 13's mod_saslauth asks even a session that is gone for it
 	if session.destroyed or answer.unavailable then refuse("temporary-auth-failure", answer.text); end
 	if not answer.allow then refuse(answer.condition, answer.text); end
 	if not token and refuse_guests then refuse(nil, "A token is required to connect."); end
 	if token then
 		usher.apply(session, answer);
-		local claims = answer.claims or {};
-		claims.context = answer.context;
-		fire("jitsi-authentication-token-verified", { session = session, claims = claims });
-		if session.contextRequired and not claims.context then refuse(nil, "This token lacks what is required here."); end
+		answer.claims = answer.claims or {};
+		answer.claims.context = answer.context;
+		fire("jitsi-authentication-token-verified", { session = session, claims = answer.claims });
+		if session.contextRequired and not answer.context then refuse(nil, "This token lacks what is required here."); end
 	end
 	if fire("jitsi-access-ban-check", session) == false then refuse(nil, "user is banned"); end
 	local username = fire("pre-jitsi-authentication", session);
-	if not username and previous and not previous.destroyed and usher.identity(previous) == usher.identity(session) then
-		username = previous.username;
-	end
+	local resumes = previous and not previous.destroyed and usher.identity(previous) == usher.identity(session);
+	if not username and resumes then username = previous.username; end
 	fire("post-jitsi-authentication", session);
 	return type(username) == "string" and username or new_username();
 end
@@ -95,21 +87,14 @@ local mechanisms = {
 };
 
 local sasl = {};
-sasl.__index = sasl;
-
-local function new_sasl(session) return setmetatable({ session = session }, sasl); end
-
+local function new_sasl(session) return setmetatable({ session = session }, { __index = sasl }); end
 function sasl:clean_clone() return new_sasl(self.session); end
 
 function sasl:mechanisms()
 	local secure = self.session.secure or nil;
-	return { ANONYMOUS = true, OAUTHBEARER = secure, PLAIN = plain and secure };
+	return { ANONYMOUS = true, OAUTHBEARER = secure, PLAIN = plain and secure or nil };
 end
-
-function sasl:select(name)
-	self.selected = self:mechanisms()[name] and name;
-	return self.selected;
-end
+function sasl:select(name) self.selected = self:mechanisms()[name] and name; return self.selected; end
 
 -- Nothing may throw here: the client would wait 300 s for an answer that never comes.
 function sasl:process(message)
@@ -119,16 +104,14 @@ function sasl:process(message)
 	if token == false then return "failure", "malformed-request"; end
 	session.usher_token = nil;
 	local ok, result = pcall(login, session, token ~= "" and token or nil, wish);
-	self.username = ok and result or nil;
-	if ok then return "success"; end
+	if ok then self.username = result; return "success"; end
 	usher.set(session, {});
 	if type(result) ~= "table" then
 		module:log("error", "A login failed by an error: %s", result);
 		result = { condition = "temporary-auth-failure", text = usher.no_verdict.text };
 	end
-	if self.selected ~= "OAUTHBEARER" or result.condition == "temporary-auth-failure" then
-		return "failure", result.condition, result.text;
-	end
+	local for_good = self.selected == "OAUTHBEARER" and result.condition ~= "temporary-auth-failure";
+	if not for_good then return "failure", tostring(result.condition), result.text and tostring(result.text); end
 	self.refusal = result; -- RFC 7628, section 3.2.2: the failure follows when the client has seen this
 	return "challenge", '{"status":"invalid_token"}';
 end
@@ -141,14 +124,10 @@ module:provides("auth", { get_sasl_handler = new_sasl });
 module:hook_global("bosh-session", read_request);
 module:hook_global("websocket-session", read_request);
 -- mod_muc_usher asks through the host that let a session in: its grant, its profile, its connections.
-module:hook("usher-ask", function (event)
-	local session, since = event.session, feed.news;
-	local answer, renewed = ask(session, event.question);
-	if renewed then feed.watch(session, since, usher.keep(answer)); end
-	return answer;
-end);
+module:hook("usher-ask", function (event) return (ask(event.session, event.question)); end);
 -- A login can still fail after us, by its username.
 module:hook("authentication-failure", function (event) usher.set(event.session, {}); end);
 module:hook("pre-resource-unbind", function (event)
-	fire("jitsi-pre-session-unbind", { jid = event.session.full_jid, session = event.session, error = event.error });
+	local unbound = { jid = event.session.full_jid, session = event.session, error = event.error };
+	prosody.events.fire_event("jitsi-pre-session-unbind", unbound);
 end, 11);

@@ -8,8 +8,7 @@ local usermanager, usher = require "core.usermanager", module:require "usher";
 local ask_directly = usher.asker(module:require "usher_http");
 
 local host, muc_ns, jitsi_ns = module.host, "http://jabber.org/protocol/muc", "http://jitsi.org/jitmeet";
-local allowlist = module:get_option_set("usher_allowlist", {});
-allowlist:include(module:get_option_set("token_verification_allowlist", {}));
+local allowlist = module:get_option_set("usher_allowlist", {}) + module:get_option_set("token_verification_allowlist", {});
 local s2s_allow = module:get_option_set("usher_s2s_allow", {});
 local apply = module:get_option_set("usher_apply", { "affiliation", "room_policy" });
 local moderation_needs_token = module:get_option_boolean("token_verification_require_token_for_moderation");
@@ -32,9 +31,8 @@ local function is_exempt(origin, from)
 end
 
 local function refuse(origin, stanza, answer)
-	local kind, condition = "cancel", answer.condition;
-	if answer.unavailable then kind, condition = "wait", "service-unavailable"; end
-	local reply = st.error_reply(stanza, kind, condition, answer.text, jid.bare(stanza.attr.to));
+	local kind = answer.unavailable and "wait" or "cancel";
+	local reply = st.error_reply(stanza, kind, answer.condition, answer.text, jid.bare(stanza.attr.to));
 	if answer.jitsi_code then reply:tag(answer.jitsi_code, { xmlns = jitsi_ns }); end
 	-- As in the examples of XEP-0045, section 7.2: slixmpp knows by it that a join failed, and else waits for ever.
 	origin.send(reply:reset():tag("x", { xmlns = muc_ns }));
@@ -58,6 +56,7 @@ local function judge(join)
 	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again
 end
 
+local strangers = { condition = "not-allowed", text = "Users of other servers are not admitted." };
 local watchers = { error = function (_, err) module:log("error", "A join failed by an error: %s", err); end };
 
 local function gate(stage)
@@ -66,7 +65,6 @@ local function gate(stage)
 		-- A room that went while we asked is one that does not exist, which is another question.
 		if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
 		if is_exempt(origin, stanza.attr.from) then return; end
-		local strangers = { condition = "not-allowed", text = "Users of other servers are not admitted." };
 		if origin.type == "s2sin" then return refuse(origin, stanza, strangers); end
 		local question = { stage = stage, host = origin.host or host, room = jid.bare(stanza.attr.to) };
 		question.room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;

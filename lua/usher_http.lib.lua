@@ -12,16 +12,14 @@ local function parse(buffer)
 	local stop = buffer:find("\r\n\r\n", 1, true);
 	if not stop then return #buffer > max_head and false or nil; end
 	local head = buffer:sub(1, stop + 1):lower();
-	local status, length, keep = head:match("^http/1%.1 (%d%d%d)[ \r]"), nil, true;
+	local status, got, length, keep = head:match("^http/1%.1 (%d%d%d)[ \r]"), #buffer - stop - 3, nil, true;
 	for name, value in head:gmatch("\n([^:\r\n]*):[ \t]*([^\r\n]-)[ \t]*%f[\r]") do
 		if name == "transfer-encoding" or name == "content-length" and length then return false; end
 		if name == "content-length" then length = tonumber(value:match("^%d+$")) or math.huge; end
-		if name == "connection" and value:find("close", 1, true) then keep = false; end
+		keep = keep and not (name == "connection" and value:find("close", 1, true));
 	end
-	local got = #buffer - stop - 3;
 	if not status or not length or length > max_body or got > length then return false; end
-	if got < length then return nil; end
-	return tonumber(status), buffer:sub(stop + 4), keep;
+	if got == length then return tonumber(status), buffer:sub(stop + 4), keep; end
 end
 
 -- urls are tried in order; timeout is for a question as a whole. Returns post(path, body, callback), which calls back
@@ -32,29 +30,27 @@ local function new(urls, timeout, credential)
 
 	local endpoints, links, listener = {}, {}, {}; -- a link is a connection and the request that it carries
 	for i, url in ipairs(urls) do
-		local authority, path = url:match("^http://([^/]+)(.*)$");
+		local authority, path = url:match("^http://([^/]+)(.-)/*$");
 		local host, port = (authority or ""):match("^%[?(..-)%]?:?(%d*)$");
 		if not host then error("usher_url must be http://host:port, but is " .. url); end
-		endpoints[i] = {
-			i = i, host = host, port = tonumber(port) or 80, idle = {}, open = 0, queue = queue(max_waiting);
-			before = "POST " .. path, after = " HTTP/1.1\r\nHost: " .. authority .. "\r\nContent-Type: application/json\r\n"
-				.. (credential and "Authorization: Bearer " .. credential .. "\r\n" or "") .. "Content-Length: ";
-		};
+		local headers = " HTTP/1.1\r\nHost: " .. authority .. (credential and "\r\nAuthorization: Bearer " .. credential or "")
+			.. "\r\nContent-Type: application/json\r\nContent-Length: ";
+		endpoints[i] = { i = i, host = host, port = tonumber(port) or 80, idle = {}, open = 0, queue = queue(max_waiting) };
+		endpoints[i].before, endpoints[i].after = "POST " .. path, headers;
 	end
-	local preferred, preferred_until = 1, 0;
 	-- All requests in the order of their deadlines, linked by next; both ends are the last that was dealt with.
 	local last, sweeping = {}, false;
 	local halved, ended = last, last;
 
+	local function after(at) return endpoints[at.i % #endpoints + 1]; end
+
 	local function finish(request, ...)
-		if request.done then return; end
-		request.done, request.body, request.link = true, nil, nil;
-		request.callback(...);
+		if not request.done then request.done = true; request.callback(...); end
 	end
 
 	local function send(link, request)
 		local at, body = link.at, request.body;
-		link.request, link.buffer, request.link = request, "", link;
+		link.request, link.buffer, request.link, at.idle[link] = request, "", link, nil;
 		if link.conn then link.conn:write(at.before .. request.path .. at.after .. #body .. "\r\n\r\n" .. body); end
 	end
 
@@ -64,72 +60,41 @@ local function new(urls, timeout, credential)
 		at.serving = true;
 		while at.queue:peek() and (next(at.idle) or at.open < max_connections) do
 			local request = at.queue:pop();
-			local link = (not request.second or at.open >= max_connections) and next(at.idle) or { at = at };
+			local idle = (request.attempt == 1 or at.open >= max_connections) and next(at.idle);
 			if request.at == at and not request.done then
-				at.idle[link] = nil;
+				local link = idle or { at = at };
 				send(link, request);
-				if not link.conn then
-					at.open = at.open + 1;
-					connect(resolver(at.host, at.port, "tcp"), listener, {}, link);
-				end
+				if not idle then at.open = at.open + 1; connect(resolver(at.host, at.port, "tcp"), listener, {}, link); end
 			end
 		end
 		at.serving = nil;
 	end
 
-	local function start(request)
-		if not request.at.queue:push(request) then return finish(request, nil, "too many questions are waiting"); end
-		serve(request.at);
-	end
-
-	local function again(request, at, why)
-		if request.second then return finish(request, nil, why); end
-		request.second, request.at, request.link = true, at, nil;
-		start(request);
-	end
-
-	-- The endpoint after one that failed; for a while, questions begin there.
-	local function after(at)
-		preferred, preferred_until = at.i % #endpoints + 1, now() + 10;
-		return endpoints[preferred];
-	end
-
-	local function drop(link)
-		local at, conn = link.at, link.conn;
-		if link.dead then return; end
-		link.dead, link.conn, at.idle[link], at.open = true, nil, nil, at.open - 1;
-		if conn then
-			links[conn] = nil;
-			conn:close();
-		end
+	local function attempt(request, at, why)
+		request.at, request.attempt = at, request.attempt + 1;
+		if request.attempt > 2 then return finish(request, nil, why); end
+		if not at.queue:push(request) then return finish(request, nil, "too many questions are waiting"); end
 		serve(at);
 	end
 
-	local function release(link)
-		link.kept, link.at.idle[link] = true, true;
-		serve(link.at);
-	end
-
-	-- Nobody waits any more for what this request's connection would bring.
-	local function abandon(request)
-		local link = request.link or {};
-		request.link, link.request = nil, nil;
-		if link.conn then drop(link); end
+	local function drop(link)
+		if not link or link.dead then return; end
+		local at, conn = link.at, link.conn;
+		link.dead, link.conn, link.request, at.idle[link], at.open = true, nil, nil, nil, at.open - 1;
+		if conn then links[conn] = nil; conn:close(); end
+		serve(at);
 	end
 
 	local function sweep()
 		local time, half = now(), #endpoints > 1 and timeout / 2 or timeout;
 		while halved.next and halved.next.start + half <= time do
 			halved = halved.next;
-			if #endpoints > 1 and not halved.done and not halved.second then
-				abandon(halved);
-				again(halved, after(halved.at));
-			end
+			local retry = #endpoints > 1 and not halved.done and halved.attempt == 1;
+			if retry then drop(halved.link); attempt(halved, after(halved.at)); end
 		end
 		while ended.next and ended.next.start + timeout <= time do
 			ended = ended.next;
-			abandon(ended);
-			finish(ended, nil, ("no answer within %g s"):format(timeout));
+			if not ended.done then drop(ended.link); finish(ended, nil, ("no answer within %g s"):format(timeout)); end
 		end
 		sweeping = ended.next ~= nil;
 		return sweeping and 0.1 or nil;
@@ -139,47 +104,43 @@ local function new(urls, timeout, credential)
 
 	function listener.onconnect(conn)
 		local link = links[conn];
+		if link.dead then return conn:close(); end
 		conn:setoption("tcp-nodelay", true);
-		if link.request then send(link, link.request); else release(link); end
+		send(link, link.request);
 	end
 
 	function listener.onincoming(conn, data)
 		local link = links[conn];
 		local request = link and link.request;
-		if not request then return link and drop(link); end
+		if not request then return drop(link); end
 		link.buffer = link.buffer .. data;
 		local status, body, keep = parse(link.buffer);
 		if status == nil then return; end
-		link.request = nil;
-		if keep then release(link); else drop(link); end
+		link.request, request.link, link.kept, link.at.idle[link] = nil, nil, true, keep;
+		if keep then serve(link.at); else drop(link); end
 		finish(request, status or nil, body or "the answer is not HTTP as we speak it");
 	end
 
 	function listener.ondisconnect(conn, err)
-		local link = links[conn];
-		if not link then return; end
-		local request, why = link.request, "the connection was lost: " .. tostring(err);
-		links[conn], link.conn = nil, nil;
+		local link, why = links[conn], "the connection was lost: " .. tostring(err);
+		local request = link and link.request;
 		drop(link);
-		if request and link.kept and link.buffer == "" then again(request, link.at, why);
-		elseif request then finish(request, nil, why); end
+		if not request then return; end
+		if link.kept and link.buffer == "" then attempt(request, link.at, why); else finish(request, nil, why); end
 	end
 
 	function listener.onfail(link, err)
 		local request = link.request;
 		drop(link);
-		if request then again(request, after(link.at), "cannot connect: " .. tostring(err)); end
+		if request then attempt(request, after(link.at), "cannot connect: " .. tostring(err)); end
 	end
 
 	return function (path, body, callback)
-		local time = now();
-		if time > preferred_until then preferred = 1; end
-		local request = { path = path, body = body, callback = callback, at = endpoints[preferred], start = time };
-		last.next = request;
-		last = request;
+		local request = { path = path, body = body, callback = callback, start = now(), attempt = 0 };
+		last.next, last = request, request;
 		if not sweeping then add_timer(0.1, sweep); end
 		sweeping = true;
-		start(request);
+		attempt(request, endpoints[1]);
 	end;
 end
 
