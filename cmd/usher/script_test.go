@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,11 +33,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("VERIFY", fmt.Sprintf("127.0.0.1:%d", ports[0]))
+			env.Values[nodeKey{}] = new(*proc.Process)
 			env.Setenv("ADMIN", fmt.Sprintf("127.0.0.1:%d", ports[1]))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis,
+			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis, "serving": serving, "says": says,
 		},
 	})
 }
@@ -57,7 +60,23 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// startNode is start ARGS...: runs usher serve in the background, until the script ends, and returns when it is up.
+// serving waits until a node that the script runs itself answers that it is ready.
+func serving(ts *testscript.TestScript, _ bool, _ []string) {
+	for range 1000 {
+		resp, err := http.Get("http://" + ts.Getenv("VERIFY") + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("the node never became ready")
+}
+
+// startNode is start ARGS...: runs usher serve in the background, until the script ends, and returns when it is up. Its
+// process id is $NODE.
 func startNode(ts *testscript.TestScript, _ bool, args []string) {
 	bin, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
 	cmd := exec.Command(filepath.Join(bin, "usher"), append([]string{"serve"}, args...)...)
@@ -68,6 +87,19 @@ func startNode(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(node.Stop(10 * time.Second)) })
 	_, err = node.WaitLine(ctx, "usher is up")
+	ts.Check(err)
+	*ts.Value(nodeKey{}).(**proc.Process) = node
+	ts.Setenv("NODE", strconv.Itoa(node.PID()))
+}
+
+// nodeKey is where a script keeps the node that start started.
+type nodeKey struct{}
+
+// says TEXT: waits until the node has written a line with TEXT to its log.
+func says(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_, err := (*ts.Value(nodeKey{}).(**proc.Process)).WaitLine(ctx, args[0])
 	ts.Check(err)
 }
 

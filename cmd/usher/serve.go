@@ -34,10 +34,10 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 		log.Warn(w.Text, "where", w.Where)
 	}
 	n, err := start(ctx, cfg, log)
+	defer n.stop()
 	if err != nil {
 		return err
 	}
-	defer n.stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -58,36 +58,31 @@ type running struct {
 	server  *server.Server
 }
 
-// start opens a node. Where something fails, what was opened before is closed again.
+// start opens a node. Where something fails, what was opened before is there to be stopped.
 func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (n *running, err error) {
 	n = &running{log: log, release: func() {}}
-	defer func() {
-		if err != nil {
-			n.stop()
-		}
-	}()
 	if err = makeDataDir(cfg); err != nil {
-		return nil, err
+		return n, err
 	}
 	if n.release, err = lockDataDir(cfg.DataDir); err != nil {
-		return nil, err
+		return n, err
 	}
 	who, err := credential.Open(cfg.DataDir)
 	if err != nil {
-		return nil, err
+		return n, err
 	}
 	if err = who.EnsureLocal(); err != nil {
-		return nil, err
+		return n, err
 	}
 	if n.redis, err = connect(cfg); err != nil {
-		return nil, &failure{exitUsage, err}
+		return n, &failure{exitUsage, err}
 	}
 	if n.ledger, err = openLedger(ctx, cfg, n.redis, log); err != nil {
-		return nil, err
+		return n, err
 	}
 	r, err := openRules(cfg, n.ledger, log)
 	if err != nil {
-		return nil, &failure{exitUsage, err}
+		return n, &failure{exitUsage, err}
 	}
 	n.rules.Store(r)
 	registry := prometheus.NewRegistry()

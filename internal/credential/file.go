@@ -74,14 +74,20 @@ func (f *File) Authenticate(secret string, now time.Time) (Credential, bool) {
 		return Credential{}, false
 	}
 	f.mu.Lock()
-	if now.Sub(f.checked) >= rereadAfter || now.Before(f.checked) {
+	defer f.mu.Unlock()
+	if age := now.Sub(f.checked); age >= rereadAfter || age < 0 {
 		f.checked = now
 		f.reread()
 	}
-	all := append(f.all[:len(f.all):len(f.all)], f.local)
-	f.mu.Unlock()
-	return match(all, secret)
+	if c, ok := match(f.known(), secret); ok {
+		return c, true
+	}
+	// Perhaps it has been made this moment. Who guesses is slowed by the caller, not by our reading.
+	f.reread()
+	return match(f.known(), secret)
 }
+
+func (f *File) known() []Credential { return append(f.all[:len(f.all):len(f.all)], f.local) }
 
 // reread takes up what the CLI wrote. A file that cannot be read leaves what was known: the node stays usable, and
 // whoever broke the file sees it from the CLI.
