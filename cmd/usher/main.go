@@ -30,6 +30,7 @@ type commands struct {
 
 	Serve       serveCmd       `cmd:"" help:"Run the verifier. SIGHUP reloads, SIGTERM drains."`
 	Init        initCmd        `cmd:"" help:"Write a first config, a secret for it, and the lines for Prosody."`
+	Doctor      doctorCmd      `cmd:"" help:"Check a running installation from end to end."`
 	Conf        configCmd      `cmd:"" name:"config" help:"Check, show or import a config."`
 	Token       tokenCmd       `cmd:"" help:"Mint test tokens, or explain what becomes of a token."`
 	Keys        keysCmd        `cmd:"" help:"The keys that tokens are verified with."`

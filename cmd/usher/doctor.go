@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn"
+	"github.com/usher-im/usher/internal/wire"
+)
+
+type doctorCmd struct {
+	node
+	Prosody string `help:"Prosody's config, to see whether it asks this verifier." placeholder:"FILE" type:"path"`
+	JSON    bool   `help:"As JSON, one object per line."`
+}
+
+// Results of a check of the doctor.
+const (
+	well    = "pass"
+	doubt   = "warn"
+	ill     = "fail"
+	omitted = "skipped"
+)
+
+// finding is what one check found.
+type finding struct {
+	Name   string `json:"name"`
+	Result string `json:"result"`
+	Detail string `json:"detail"`
+	// Remedy is what to do about it.
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// doctor goes through an installation from the config to Prosody. What one check opened the next ones use.
+type doctor struct {
+	cmd      *doctorCmd
+	c        *commands
+	s        streams
+	cfg      *config.Config
+	rules    *rules
+	client   *client // nil: the node's admin listener cannot be asked
+	findings []finding
+}
+
+// Run changes nothing and leaves no decision behind.
+func (cmd *doctorCmd) Run(ctx context.Context, c *commands, s streams) error {
+	d := &doctor{cmd: cmd, c: c, s: s}
+	exit := exitFailed
+	if d.config() {
+		d.dataDir()
+		d.keys()
+		d.store(ctx)
+		d.verifier(ctx)
+		d.admin(ctx)
+		d.tokens(ctx)
+		d.prosody(ctx)
+	} else {
+		exit = exitUsage
+	}
+	if d.rules != nil {
+		d.rules.close()
+	}
+	if err := d.print(); err != nil {
+		return err
+	}
+	failed := 0
+	for _, f := range d.findings {
+		if f.Result == ill {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return &failure{exit, fmt.Errorf("%d of %d checks failed", failed, len(d.findings))}
+	}
+	return nil
+}
+
+func (d *doctor) found(name, result, remedy, detail string, a ...any) {
+	d.findings = append(d.findings, finding{Name: name, Result: result, Detail: fmt.Sprintf(detail, a...), Remedy: remedy})
+}
+
+func (d *doctor) print() error {
+	if d.cmd.JSON {
+		enc := json.NewEncoder(d.s.out)
+		for _, f := range d.findings {
+			if err := enc.Encode(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	marks := map[string]string{well: "pass", doubt: "warn", ill: "FAIL", omitted: "skip"}
+	var b strings.Builder
+	for _, f := range d.findings {
+		fmt.Fprintf(&b, "%s  %-9s %s\n", marks[f.Result], f.Name, f.Detail)
+		if f.Remedy != "" {
+			fmt.Fprintf(&b, "                what to do: %s\n", f.Remedy)
+		}
+	}
+	_, err := fmt.Fprint(d.s.out, b.String())
+	return err
+}
+
+// config reads it as serve would. Without one there is nothing to go on with.
+func (d *doctor) config() bool {
+	cfg, warnings, err := config.Load(config.Options{Path: d.c.Config, Env: os.Environ()})
+	for _, w := range warnings {
+		d.found("config", doubt, "", "%s", w)
+	}
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		for _, f := range faults {
+			d.found("config", ill, "", "%s", f)
+		}
+		return false
+	}
+	if err != nil {
+		d.found("config", ill, "", "%v", err)
+		return false
+	}
+	d.cfg = cfg
+	name := cfg.Path
+	if name == "" {
+		name = "the environment"
+	}
+	d.found("config", well, "", "%s: %s", name, summary(cfg))
+	return true
+}
+
+func (d *doctor) dataDir() {
+	info, err := os.Stat(d.cfg.DataDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.found("data_dir", doubt, "", "%s is not there yet; the first `usher serve` makes it", d.cfg.DataDir)
+	case err != nil:
+		d.found("data_dir", ill, "run the doctor as usher's own user", "%v", err)
+	case !info.IsDir():
+		d.found("data_dir", ill, "name a folder ("+d.cfg.Where("data_dir")+")", "%s is no folder", d.cfg.DataDir)
+	case info.Mode().Perm()&0o077 != 0:
+		d.found("data_dir", doubt, "chmod 0700 "+d.cfg.DataDir, "%s is open to other users of this machine, and what it holds is not for them", d.cfg.DataDir)
+	default:
+		d.found("data_dir", well, "", "%s is for its owner alone", d.cfg.DataDir)
+	}
+}
+
+// keys opens every source, URLs included, once.
+func (d *doctor) keys() {
+	r, err := openRules(d.cfg, nil, nil)
+	if err != nil {
+		d.found("keys", ill, "", "%v", err)
+		return
+	}
+	d.rules = r
+	good := 0
+	for _, row := range r.list() {
+		switch {
+		case row.LastError != "":
+			d.found("keys", doubt, "see to the source; its last good keys serve on for max_stale", "%s: issuer %s: %s (%s)", row.Where, row.Issuer, row.LastError, row.Source)
+		case !row.NotAfter.IsZero() && row.NotAfter.Before(time.Now()):
+			d.found("keys", doubt, "remove it from the config", "%s: the key %s of issuer %s ended on %s", row.Where, row.ID, row.Issuer, row.NotAfter.Format(time.RFC3339))
+		case row.ID != "":
+			good++
+		}
+	}
+	if good == 0 {
+		d.found("keys", doubt, "`usher keys list` shows the sources; a key server is asked when the first token comes", "no key is loaded at the moment")
+		return
+	}
+	d.found("keys", well, "", "%d key(s) are loaded", good)
+}
+
+// store asks Redis whether what it acknowledges outlives it.
+func (d *doctor) store(ctx context.Context) {
+	if d.cfg.Redis == nil {
+		d.found("store", well, "", "embedded, in data_dir: right for one node; a fleet shares a Redis")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	client, err := connect(d.cfg)
+	if err != nil {
+		d.found("store", ill, "", "%v", err)
+		return
+	}
+	defer client.Close()
+	primary, err := client.Primary(ctx, client.Prefix)
+	var answer string
+	if err == nil {
+		answer, err = primary.Info(ctx, "server", "persistence", "memory", "replication").Result()
+	}
+	if err != nil {
+		d.found("store", ill, "start it, or correct "+d.cfg.Where("redis"), "Redis cannot be asked: %v", err)
+		return
+	}
+	info := redisconn.ParseInfo(answer)
+	if !info.Durable() {
+		d.found("store", doubt, "redis-cli config set appendonly yes, and the same in redis.conf", "Redis does not write each change to its disk (AOF), so a crash forgets revocations; they are answered as not yet replicated")
+	}
+	if info.Evicts() {
+		d.found("store", doubt, "set maxmemory-policy noeviction", "Redis throws keys away when its memory is full (%s), and a revocation may be one", info["maxmemory_policy"])
+	}
+	d.found("store", well, "", "Redis %s answers, %s replica(s)", info["redis_version"], info["connected_slaves"])
+}
+
+// verifier asks the listener that Prosody asks.
+func (d *doctor) verifier(ctx context.Context) {
+	contract, err := contractOf(ctx, "http://"+reachable(d.cfg.Listen))
+	switch {
+	case err != nil:
+		d.found("verifier", ill, "start it: usher serve", "nobody answers at %s: %v", d.cfg.Listen, err)
+	case contract != wire.Version:
+		d.found("verifier", ill, "restart it, so that it is the version that is installed", "what answers at %s speaks contract %d, and this usher %d", d.cfg.Listen, contract, wire.Version)
+	default:
+		d.found("verifier", well, "", "%s is ready, contract %d", d.cfg.Listen, contract)
+	}
+}
+
+// contractOf asks a verifier whether it is ready, and for the version of the contract with Prosody's modules.
+func contractOf(ctx context.Context, base string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var said struct {
+		Contract int    `json:"contract"`
+		Detail   string `json:"detail"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
+		return 0, errors.New("what answers there is no usher")
+	}
+	if resp.StatusCode != http.StatusOK {
+		return 0, errors.New(said.Detail)
+	}
+	return said.Contract, nil
+}
+
+// admin asks the listener that the other commands use.
+func (d *doctor) admin(ctx context.Context) {
+	cl, err := d.cmd.client(d.c, d.s)
+	if err != nil {
+		d.found("admin", ill, "", "%v", err)
+		return
+	}
+	if _, err := cl.do(ctx, http.MethodGet, "/v1/keys", nil, nil); err != nil {
+		d.found("admin", ill, "", "%v", err)
+		return
+	}
+	d.client = cl
+	d.found("admin", well, "", "%s takes this machine's credential", cl.base)
+}
