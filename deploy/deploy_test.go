@@ -86,7 +86,7 @@ func TestDockerfile_CopiesWhatIsThere(t *testing.T) {
 	}
 }
 
-// go:embed reads at build time: what a package embeds must reach the builder.
+// Files are embedded when the binary is built, so they must reach the builder.
 func TestDockerfile_EmbeddedFilesReachTheBuilder(t *testing.T) {
 	ignored := read(t, "../.dockerignore")
 	embed := regexp.MustCompile(`(?m)^//go:embed (.+)$`)

@@ -58,9 +58,9 @@ func TestLoad_SaysEachMistakeInOneSentence(t *testing.T) {
 }
 
 type testCase struct {
-	archive                *txtar.Archive
-	env, secrets           []string
-	errors, warnings, said string
+	archive          *txtar.Archive
+	env, secrets     []string
+	errors, warnings string
 }
 
 // open lays a case out in a folder of its own and goes there.
