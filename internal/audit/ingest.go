@@ -11,7 +11,7 @@ import (
 type ingester struct {
 	p        *Pipeline
 	reader   spillReader
-	pace     *pacer
+	pace     *Pacer
 	known    bool // skip is what the store has
 	skip     uint64
 	failing  bool
@@ -26,7 +26,7 @@ const (
 )
 
 func newIngester(p *Pipeline) *ingester {
-	return &ingester{p: p, reader: spillReader{s: p.spill}, pace: newPacer()}
+	return &ingester{p: p, reader: spillReader{s: p.spill}, pace: NewPacer()}
 }
 
 func (g *ingester) run(ctx context.Context) {
@@ -71,7 +71,7 @@ func (g *ingester) rest(worked time.Duration) time.Duration {
 	if g.p.hurry.Load() > 0 {
 		return 0
 	}
-	return g.pace.rest(worked, float64(g.p.spill.bytes())/float64(max(g.p.opt.SpillMax, 1)))
+	return g.pace.Rest(worked, float64(g.p.spill.bytes())/float64(max(g.p.opt.SpillMax, 1)))
 }
 
 // deliver brings rows to the store, however long it takes; false where ctx ended before.

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// pacer makes the way to the store give way on a machine that has no time left: decisions come first, the spill holds
+// Pacer makes the way to the store give way on a machine that has no time left: decisions come first, the spill holds
 // what waits. As the spill fills, its turn comes: shed events are worse than a slower answer.
-type pacer struct {
+type Pacer struct {
 	asked   time.Time
 	last    usage
 	busy    bool
@@ -34,10 +34,11 @@ const (
 	alarm     = 0.9  // and where no rest is taken
 )
 
-func newPacer() *pacer { return &pacer{measure: measureUsage} }
+// NewPacer looks at this machine.
+func NewPacer() *Pacer { return &Pacer{measure: measureUsage} }
 
-// rest is how long to leave the machine alone after having worked, with the spill filled so far (0 to 1).
-func (p *pacer) rest(worked time.Duration, fill float64) time.Duration {
+// Rest is how long to leave the machine alone after having worked, with the spill filled so far (0 to 1).
+func (p *Pacer) Rest(worked time.Duration, fill float64) time.Duration {
 	if !p.saturated() || fill >= alarm {
 		return 0
 	}
@@ -48,7 +49,7 @@ func (p *pacer) rest(worked time.Duration, fill float64) time.Duration {
 	return time.Duration(float64(worked) * (1 - s) / s)
 }
 
-func (p *pacer) saturated() bool {
+func (p *Pacer) saturated() bool {
 	now := time.Now()
 	if now.Sub(p.asked) < paceEvery {
 		return p.busy

@@ -18,7 +18,7 @@ import (
 //	uvarint  latency in microseconds
 //	16 bytes id, where it is a ULID
 //	6 bytes  Unix milliseconds, where they are not the ULID's
-//	fields   tag byte, uvarint length, value; empty ones are left out, in the order of the tags
+//	fields   tag byte, uvarint length, text; empty ones are left out, in the order of the tags
 //
 // Rows outlive versions: numbers below are never given another meaning, and unknown tags are skipped.
 const layoutVersion = 1
@@ -75,6 +75,10 @@ const (
 	TagStage
 	TagAlg
 )
+
+// Coded marks a tag whose text a store has replaced by a number; the number, a uvarint, stands in place of length and
+// text.
+const Coded Tag = 0x80
 
 // maxField is where a text from a token or a caller is cut. A cut text ends in a hash of the whole, so that two texts
 // stay two and a search by the whole still finds its rows.

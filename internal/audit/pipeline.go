@@ -36,7 +36,6 @@ type Pipeline struct {
 	store Store
 	ring  *ring
 	spill *spill
-	lock  *os.File
 
 	closed atomic.Bool
 	flush  chan chan uint64
@@ -62,7 +61,8 @@ const (
 	kShift     = 22
 )
 
-// Open starts the pipeline; what a former process left in the spill goes to the store first.
+// Open starts the pipeline; what a former process left in the spill goes to the store first. The caller makes sure
+// that no other process has the folder: two of them would delete each other's files.
 func Open(ctx context.Context, store Store, opt Options) (*Pipeline, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -77,13 +77,9 @@ func Open(ctx context.Context, store Store, opt Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockFolder(opt.Dir)
-	if err != nil {
-		return nil, err
-	}
 	last, err := s.lastK()
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, err
 	}
 	// A store that has newer rows than the spill (its folder was emptied) and a clock that was set back must not make
 	// new events look like old ones. A store that cannot say so now is asked again before it gets the first row.
@@ -94,7 +90,7 @@ func Open(ctx context.Context, store Store, opt Options) (*Pipeline, error) {
 	done()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &Pipeline{
-		opt: opt, store: store, ring: newRing(ringTerms), spill: s, lock: lock, last: last,
+		opt: opt, store: store, ring: newRing(ringTerms), spill: s, last: last,
 		flush: make(chan chan uint64), stop: make(chan struct{}), ended: make(chan struct{}),
 		moved: make(chan struct{}), cancel: cancel,
 	}
@@ -177,7 +173,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	if lost := len(p.spill.takeMemory()); lost > 0 {
 		waited = errors.Join(waited, fmt.Errorf("%d bytes of audit are lost: neither the disk of data_dir nor the store took them", lost))
 	}
-	err = errors.Join(waited, p.spill.close(p.written.Load(), safe), p.lock.Close())
+	err = errors.Join(waited, p.spill.close(p.written.Load(), safe))
 	if p.opt.Sink != nil {
 		err = errors.Join(err, p.opt.Sink.close())
 	}

@@ -281,14 +281,6 @@ func TestPipeline_RecordDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestPipeline_TwoProcessesDoNotShareASpill(t *testing.T) {
-	dir := t.TempDir()
-	start(t, &shelf{}, Options{Dir: dir})
-	if _, err := Open(t.Context(), &shelf{}, Options{Dir: dir, SpillMax: 1 << 20}); err == nil || !strings.Contains(err.Error(), "data_dir") {
-		t.Errorf("the second one got %v", err)
-	}
-}
-
 func TestPipeline_NamesAreKeptOnlyIfConfigured(t *testing.T) {
 	for _, names := range []bool{false, true} {
 		store := &shelf{}
@@ -356,10 +348,10 @@ func TestPacer_GivesWayOnASaturatedMachineUntilTheSpillFills(t *testing.T) {
 		}
 	}
 	rest := func(spare, fill float64) time.Duration {
-		p := pacer{measure: idle(spare)}
-		p.rest(0, 0)
+		p := Pacer{measure: idle(spare)}
+		p.Rest(0, 0)
 		p.asked = time.Time{}
-		return p.rest(time.Millisecond, fill)
+		return p.Rest(time.Millisecond, fill)
 	}
 	if got := rest(0.5, 0); got != 0 {
 		t.Errorf("rests %v although half the machine is free", got)

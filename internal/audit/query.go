@@ -34,6 +34,9 @@ type Query struct {
 	Limit int
 	// Cursor goes on where a page ended.
 	Cursor string
+
+	// What stands for User and RemoteIP in rows that were written under pseudonyms; set by a Reader.
+	userAlias, addressAlias string
 }
 
 // Page is a part of the answer, newest first. An empty Next means that nothing older is left; a page may hold fewer

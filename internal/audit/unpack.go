@@ -75,14 +75,22 @@ func split(data []byte) (head, Fields, error) {
 	return h, Fields{rest: data[6:]}, nil
 }
 
-// Next gives the next field; the value lies in the row.
+// Next gives the next field; the value lies in the row. The value of a coded tag is the number in its written form.
 func (f *Fields) Next() (Tag, []byte, bool) {
 	if len(f.rest) < 2 {
 		f.bad = f.bad || len(f.rest) != 0
 		return 0, nil, false
 	}
 	tag, size, head := Tag(f.rest[0]), int(f.rest[1]), 2
-	if size >= 0x80 {
+	switch {
+	case tag&Coded != 0:
+		_, n := binary.Uvarint(f.rest[1:])
+		if n <= 0 {
+			f.bad = true
+			return 0, nil, false
+		}
+		size, head = n, 1
+	case size >= 0x80:
 		v, n := binary.Uvarint(f.rest[1:])
 		if n <= 0 || v > uint64(len(f.rest)) {
 			f.bad = true
@@ -100,7 +108,10 @@ func (f *Fields) Next() (Tag, []byte, bool) {
 }
 
 // Unpack reads a packed event.
-func Unpack(data []byte) (Event, error) {
+func Unpack(data []byte) (Event, error) { return UnpackCoded(data, nil) }
+
+// UnpackCoded reads a packed event in which a store has put numbers in place of texts, with what they stand for.
+func UnpackCoded(data []byte, value func(number uint64) ([]byte, bool)) (Event, error) {
 	h, fields, err := split(data)
 	if err != nil {
 		return Event{}, err
@@ -113,11 +124,21 @@ func Unpack(data []byte) (Event, error) {
 		e.ID = h.id.String()
 	}
 	for {
-		tag, value, ok := fields.Next()
+		tag, text, ok := fields.Next()
 		if !ok {
 			break
 		}
-		e.set(tag, value)
+		if tag&Coded != 0 {
+			number, _ := binary.Uvarint(text)
+			if value == nil {
+				return e, errRow
+			}
+			if text, ok = value(number); !ok {
+				return e, errRow
+			}
+			tag &^= Coded
+		}
+		e.set(tag, text)
 	}
 	if fields.bad {
 		return e, errRow
@@ -202,4 +223,34 @@ func (e *Event) place(tag Tag) *string {
 		return &e.Alg
 	}
 	return nil
+}
+
+// FieldsOf gives the fields of a packed event, and the part before them.
+func FieldsOf(data []byte) (Fields, []byte) {
+	_, fields, err := split(data)
+	if err != nil {
+		return Fields{}, data
+	}
+	return fields, data[:len(data)-len(fields.rest)]
+}
+
+// HasID says that a row is of this id, without unpacking it.
+func HasID(data []byte, id string) bool {
+	h, fields, err := split(data)
+	if err != nil {
+		return false
+	}
+	if h.flags&flagULID != 0 {
+		u, err := ulid.ParseStrict(id)
+		return err == nil && u == h.id
+	}
+	for {
+		tag, value, ok := fields.Next()
+		if !ok {
+			return false
+		}
+		if tag == TagID {
+			return string(value) == id
+		}
+	}
 }

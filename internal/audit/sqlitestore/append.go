@@ -1,0 +1,319 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/usher-im/usher/internal/audit"
+)
+
+// writer is the newest slice, open for appending.
+type writer struct {
+	slice  *slice
+	db     *sql.DB
+	many   *sql.Stmt // insertRows rows at once
+	one    *sql.Stmt
+	hasher audit.Hasher
+	dict   dict
+	rows   int
+	args   []any
+	packed []byte // the coded rows of one statement
+	counts map[count]int64
+}
+
+const insertRows = 50
+
+type count struct {
+	t   int64
+	by  string
+	key string
+}
+
+var errReadOnly = errors.New("the audit store is open for reading only")
+
+// Append implements audit.Store.
+func (s *Store) Append(ctx context.Context, rows []audit.Row) error {
+	if s.opt.ReadOnly {
+		return errReadOnly
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_, last := s.all()
+	for len(rows) > 0 && rows[0].K <= last {
+		rows = rows[1:]
+	}
+	for len(rows) > 0 {
+		w, err := s.write(ctx, rows[0].K)
+		if err != nil {
+			return err
+		}
+		part := rows[:min(len(rows), s.opt.SliceRows-w.rows)]
+		if err := w.append(ctx, part); err != nil {
+			// What the file has and what we think it has may differ now: begin anew from the file.
+			err = errors.Join(fmt.Errorf("write to %s: %w", w.slice.path, err), w.close())
+			s.writer = nil
+			return err
+		}
+		s.added(part[len(part)-1].K)
+		rows = rows[len(part):]
+	}
+	return nil
+}
+
+func (s *Store) added(last uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = last
+	close(s.grown)
+	s.grown = make(chan struct{})
+}
+
+// write gives the writer for a row, a new slice where the newest is full or old.
+func (s *Store) write(ctx context.Context, k uint64) (*writer, error) {
+	if s.writer == nil {
+		if err := s.reopen(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.writer != nil && (s.writer.rows >= s.opt.SliceRows || s.writer.rows > 0 && k>>kShift-s.writer.slice.first>>kShift > uint64(sliceAge.Milliseconds())) {
+		if err := s.turn(); err != nil {
+			return nil, err
+		}
+	}
+	if s.writer == nil {
+		w, err := s.create(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		s.writer = w
+	}
+	return s.writer, nil
+}
+
+// turn gives the full slice to the sealer.
+func (s *Store) turn() error {
+	full := s.writer
+	s.writer = nil
+	err := errors.Join(full.settle(context.Background()), full.close())
+	full.slice.turned.Store(true)
+	select {
+	case s.full <- struct{}{}:
+	default:
+	}
+	return err
+}
+
+// Last implements audit.Store.
+func (s *Store) Last(ctx context.Context) (uint64, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.writer == nil && !s.opt.ReadOnly {
+		if err := s.reopen(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if s.writer != nil {
+		if err := s.writer.settle(ctx); err != nil {
+			return 0, fmt.Errorf("bring %s to the disk: %w", s.writer.slice.path, err)
+		}
+	}
+	_, last := s.all()
+	return last, nil
+}
+
+// settle brings what was committed to the disk: a checkpoint flushes the log before it copies it into the file.
+func (w *writer) settle(ctx context.Context) error {
+	_, err := w.db.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	return err
+}
+
+// reopen goes on with the newest slice of a former process, if it is not sealed.
+func (s *Store) reopen(ctx context.Context) error {
+	all, _ := s.all()
+	if len(all) == 0 {
+		return nil
+	}
+	newest := all[len(all)-1]
+	if head, err := readHead(newest.path); err != nil || !head.wal {
+		return err
+	}
+	w, err := openWriter(ctx, newest)
+	if err != nil {
+		return fmt.Errorf("open the audit file %s: %w", newest.path, err)
+	}
+	var sealing bool
+	if err := w.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_f')").Scan(&sealing); err != nil {
+		return errors.Join(err, w.close())
+	}
+	s.writer = w
+	if sealing { // the former process had begun to
+		return s.turn()
+	}
+	return nil
+}
+
+func (s *Store) create(ctx context.Context, k uint64) (*writer, error) {
+	sl := &slice{path: filepath.Join(s.dir, fmt.Sprintf("%016x%s", k, sliceExt)), first: k}
+	if err := sl.make(ctx); err != nil {
+		return nil, fmt.Errorf("make the audit file %s: %w", sl.path, err)
+	}
+	w, err := openWriter(ctx, sl)
+	if err != nil {
+		return nil, fmt.Errorf("open the audit file %s: %w", sl.path, err)
+	}
+	s.mu.Lock()
+	s.slices = append(s.slices, sl)
+	s.mu.Unlock()
+	return w, nil
+}
+
+// make writes the schema before the file has a log, so that its head can be read from outside from the start.
+func (sl *slice) make(ctx context.Context) error {
+	db, err := open(sl.path, "mode=rwc", "journal_mode(MEMORY)", "synchronous(OFF)")
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrate(ctx, db, 0), db.Close())
+}
+
+func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
+	// Commits are not flushed one by one: the spill keeps what Last has not called safe.
+	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "cache_size(-8000)")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	w = &writer{slice: sl, db: db, counts: map[count]int64{}, dict: dict{numbers: map[string]uint64{}}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	var seed int64
+	if err = db.QueryRowContext(ctx, "SELECT value, (SELECT count(*) FROM rows) FROM meta WHERE name = 'seed'").Scan(&seed, &w.rows); err != nil {
+		return nil, err
+	}
+	w.hasher = audit.Hasher(seed)
+	if err = w.loadDict(ctx); err != nil {
+		return nil, err
+	}
+	const insert, row = "INSERT INTO rows (k, f, j, u, a, r, n, d) VALUES ", "(?,?,?,?,?,?,?,?)"
+	if w.one, err = db.PrepareContext(ctx, insert+row); err != nil {
+		return nil, err
+	}
+	w.many, err = db.PrepareContext(ctx, insert+strings.Repeat(row+",", insertRows-1)+row)
+	return w, err
+}
+
+func (w *writer) loadDict(ctx context.Context) error {
+	rows, err := w.db.QueryContext(ctx, "SELECT id, tag, v FROM dict")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, tag int64
+		var v []byte
+		if err := rows.Scan(&id, &tag, &v); err != nil {
+			return err
+		}
+		w.dict.numbers[string(append([]byte{byte(tag)}, v...))] = uint64(id)
+		w.dict.next = max(w.dict.next, uint64(id)+1)
+	}
+	return rows.Err()
+}
+
+func (w *writer) close() error { return w.db.Close() }
+
+// append writes rows in one transaction: all of them are in the file, or none.
+func (w *writer) append(ctx context.Context, rows []audit.Row) error {
+	tx, err := w.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	many, one := tx.StmtContext(ctx, w.many), tx.StmtContext(ctx, w.one)
+	for left := rows; len(left) > 0; {
+		n, statement := 1, one
+		if len(left) >= insertRows {
+			n, statement = insertRows, many
+		}
+		if err := w.insert(ctx, statement, left[:n]); err != nil {
+			return err
+		}
+		left = left[n:]
+	}
+	if err := w.writeDict(ctx, tx); err != nil {
+		return err
+	}
+	if err := writeCounts(ctx, tx, w.counts); err != nil {
+		return err
+	}
+	clear(w.counts)
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	w.rows += len(rows)
+	return nil
+}
+
+func (w *writer) insert(ctx context.Context, statement *sql.Stmt, rows []audit.Row) error {
+	w.args, w.packed = w.args[:0], w.packed[:0]
+	for _, row := range rows {
+		o, err := w.hasher.Outline(row.Data)
+		if err != nil {
+			o = audit.Outline{} // kept as it is, found by time alone
+		}
+		start := len(w.packed)
+		w.packed = w.dict.code(w.packed, row.Data)
+		w.args = append(w.args, int64(row.K))
+		for _, h := range o.Hash {
+			w.args = append(w.args, column(h))
+		}
+		w.args = append(w.args, class(&o), w.packed[start:len(w.packed):len(w.packed)])
+		w.count(&o)
+	}
+	_, err := statement.ExecContext(ctx, w.args...)
+	return err
+}
+
+// column is a hash as SQLite keeps it in four bytes.
+func column(h uint32) any {
+	if h == 0 {
+		return nil
+	}
+	return int64(int32(h))
+}
+
+// What n says.
+const (
+	classDeny        = int64(1)
+	classUnavailable = int64(2)
+	classOther       = int64(3)
+)
+
+func class(o *audit.Outline) any {
+	switch {
+	case o.Allowed:
+		return nil
+	case o.Kind == audit.Decision && o.Verdict == audit.Deny:
+		return classDeny
+	case o.Kind == audit.Decision && o.Verdict == audit.Unavailable:
+		return classUnavailable
+	}
+	return classOther
+}
+
+func (w *writer) writeDict(ctx context.Context, tx *sql.Tx) error {
+	for _, key := range w.dict.fresh {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO dict (id, tag, v) VALUES (?, ?, ?)", int64(w.dict.numbers[key]), int64(key[0]), []byte(key[1:])); err != nil {
+			return err
+		}
+	}
+	w.dict.fresh = w.dict.fresh[:0]
+	return nil
+}

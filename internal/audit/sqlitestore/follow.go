@@ -1,0 +1,105 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+)
+
+// look is how often a follower looks for rows that another process has written.
+const look = 500 * time.Millisecond
+
+// Follow implements audit.Store.
+func (s *Store) Follow(ctx context.Context, q audit.Query, f func(audit.Event) error) error {
+	filter := q.Filter()
+	_, after := s.all()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		grown := s.growth()
+		var err error
+		if after, err = s.newer(ctx, filter, after, f); err != nil {
+			return err
+		}
+		var foreign <-chan time.Time
+		if s.opt.ReadOnly {
+			foreign = tick.C
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-grown:
+		case <-foreign:
+			s.mu.Lock()
+			err := s.list()
+			s.mu.Unlock()
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// newer gives the rows after a key, oldest first, and the new last key.
+func (s *Store) newer(ctx context.Context, filter *audit.Filter, after uint64, f func(audit.Event) error) (uint64, error) {
+	for _, sl := range s.between(after+1, 1<<63-1) {
+		last, err := sl.newer(ctx, filter, after, f)
+		if err != nil && !errors.Is(err, errGone) {
+			return after, err
+		}
+		after = max(after, last)
+	}
+	return after, nil
+}
+
+func (sl *slice) newer(ctx context.Context, filter *audit.Filter, after uint64, f func(audit.Event) error) (uint64, error) {
+	events, after, err := sl.read(ctx, filter, after)
+	if err != nil {
+		return after, err
+	}
+	for _, e := range events { // with the slice released: f may be slow
+		if err := f(e); err != nil {
+			return after, err
+		}
+	}
+	return after, nil
+}
+
+func (sl *slice) read(ctx context.Context, filter *audit.Filter, after uint64) ([]audit.Event, uint64, error) {
+	r, release, err := sl.acquire(ctx)
+	if err != nil {
+		return nil, after, err
+	}
+	defer release()
+	one, err := r.session(ctx)
+	if err != nil {
+		return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
+	}
+	defer one.conn.Close()
+	coded := filter.Coded(one.number)
+	rows, err := one.conn.QueryContext(ctx, "SELECT k, d FROM rows WHERE k > ? ORDER BY k", int64(after))
+	if err != nil {
+		return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
+	}
+	defer rows.Close()
+	var events []audit.Event
+	var data sql.RawBytes
+	for rows.Next() {
+		var k int64
+		if err := rows.Scan(&k, &data); err != nil {
+			return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
+		}
+		after = uint64(k)
+		if coded == nil || !coded.Row(data) {
+			continue
+		}
+		if e, err := one.unpack(data); err == nil && coded.Event(&e) {
+			events = append(events, e)
+		}
+	}
+	return events, after, rows.Err()
+}

@@ -1,0 +1,142 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// applicationID says "ushr" to file(1) and to whoever opens the file.
+const applicationID = 0x75736872
+
+// steps bring a file forward, each by one schema version. The version stands in the file (PRAGMA user_version). A step
+// that users have is never changed; a change is a new step.
+var steps = []string{
+	// 1: rows are found by their key or, once the slice is sealed, by a hash of fingerprint, jti, user, address or room
+	// (columns f j u a r, NULL where there is none). n is 1 for a deny, 2 for unavailable, 3 for an event of another
+	// kind, NULL for an allow. d is the packed event, with numbers of dict in place of texts that repeat.
+	`CREATE TABLE rows (k INTEGER PRIMARY KEY, f INTEGER, j INTEGER, u INTEGER, a INTEGER, r INTEGER, n INTEGER, d BLOB NOT NULL);
+	 CREATE TABLE dict (id INTEGER PRIMARY KEY, tag INTEGER NOT NULL, v BLOB NOT NULL);
+	 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+	 INSERT INTO meta VALUES ('seed', random())`,
+	// 2: decisions are counted as they come, by five minutes (t, Unix milliseconds) and reason or issuer.
+	`CREATE TABLE counts (t INTEGER, by TEXT, key TEXT, n INTEGER NOT NULL, PRIMARY KEY (t, by, key)) WITHOUT ROWID`,
+}
+
+// indexes are made when a slice is sealed.
+var indexes = []string{
+	"CREATE INDEX IF NOT EXISTS by_f ON rows (f) WHERE f IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS by_j ON rows (j) WHERE j IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS by_u ON rows (u) WHERE u IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS by_a ON rows (a) WHERE a IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS by_r ON rows (r) WHERE r IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS by_n ON rows (n) WHERE n IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS by_v ON dict (tag, v)",
+}
+
+// columns of the terms, in the order of audit.Term.
+var columns = [...]string{"f", "j", "u", "a", "r"}
+
+// open opens a slice's file with SQLite's URI parameters and pragmas.
+func open(path, parameters string, pragmas ...string) (*sql.DB, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	b.WriteString((&url.URL{Scheme: "file", Path: absolute}).String() + "?" + parameters)
+	for _, p := range append([]string{"busy_timeout(5000)", "temp_store(MEMORY)"}, pragmas...) {
+		b.WriteString("&_pragma=" + url.QueryEscape(p))
+	}
+	return sql.Open("sqlite", b.String())
+}
+
+// fileHead is what the first bytes of an SQLite file say without opening it (https://sqlite.org/fileformat.html).
+type fileHead struct {
+	version int  // user_version
+	wal     bool // has a write-ahead log: not sealed
+}
+
+func readHead(path string) (fileHead, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return fileHead{}, err
+	}
+	defer f.Close()
+	var b [100]byte
+	if _, err := io.ReadFull(f, b[:]); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return fileHead{wal: true}, nil // created and never written: a crash came between
+		}
+		return fileHead{}, err
+	}
+	if string(b[:16]) != "SQLite format 3\x00" {
+		return fileHead{}, fmt.Errorf("%s is not an SQLite file: move it out of the folder", path)
+	}
+	return fileHead{version: int(binary.BigEndian.Uint32(b[60:])), wal: b[18] == 2}, nil
+}
+
+// bringForward brings a file to the newest schema.
+func (sl *slice) bringForward(ctx context.Context, readOnly bool) error {
+	head, err := readHead(sl.path)
+	if err != nil {
+		return fmt.Errorf("open an audit file: %w", err)
+	}
+	switch {
+	case head.version == len(steps):
+		return nil
+	case head.version > len(steps):
+		return fmt.Errorf("the audit file %s was written by a newer usher (schema %d, this one knows %d): run that version, or move the file out of the folder",
+			sl.path, head.version, len(steps))
+	case readOnly:
+		return fmt.Errorf("the audit file %s is of an older schema (%d, this usher's is %d): start `usher serve` once, which brings it forward",
+			sl.path, head.version, len(steps))
+	}
+	db, err := open(sl.path, "mode=rwc")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := migrate(ctx, db, head.version); err != nil {
+		return fmt.Errorf("bring the audit file %s forward from schema %d: %w", sl.path, head.version, err)
+	}
+	return nil
+}
+
+// migrate takes the steps from a version on, all or none.
+func migrate(ctx context.Context, db *sql.DB, from int) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if from == 0 {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+			return err
+		}
+	}
+	for n := from; n < len(steps); n++ {
+		if _, err := tx.ExecContext(ctx, steps[n]); err != nil {
+			return err
+		}
+		if fill := fills[n]; fill != nil && from > 0 {
+			if err := fill(ctx, tx); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(steps))); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// fills are what a step does to the rows that are there already, by the step's place.
+var fills = map[int]func(context.Context, *sql.Tx) error{1: countAgain}

@@ -1,0 +1,175 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+)
+
+// slice is one file. Queries hold use for reading; whoever changes how the file is opened holds it for writing.
+type slice struct {
+	path  string
+	first uint64
+
+	use     sync.RWMutex
+	gone    bool
+	turned  atomic.Bool // nothing is written to it any more
+	sealed  atomic.Bool
+	opening sync.Mutex
+	reader  *reader
+	touched atomic.Int64 // Unix seconds of the last query
+}
+
+// reader is an open slice.
+type reader struct {
+	db      *sql.DB
+	hasher  audit.Hasher
+	indexed bool
+	// coded: every text of these tags that is long enough stands in dict, none in the rows.
+	coded bool
+
+	mu    sync.Mutex
+	texts map[uint64][]byte
+}
+
+var errGone = errors.New("the slice was deleted meanwhile")
+
+// acquire opens the slice for reading where it is not yet. A slice that retention has deleted gives errGone.
+func (sl *slice) acquire(ctx context.Context) (*reader, func(), error) {
+	sl.use.RLock()
+	if sl.gone {
+		sl.use.RUnlock()
+		return nil, nil, errGone
+	}
+	sl.touched.Store(time.Now().Unix())
+	sl.opening.Lock()
+	defer sl.opening.Unlock()
+	if sl.reader == nil {
+		r, err := openReader(ctx, sl.path)
+		if err != nil {
+			sl.use.RUnlock()
+			return nil, nil, fmt.Errorf("open the audit file %s: %w", sl.path, err)
+		}
+		sl.reader = r
+	}
+	return sl.reader, sl.use.RUnlock, nil
+}
+
+func openReader(ctx context.Context, path string) (*reader, error) {
+	head, err := readHead(path)
+	if err != nil {
+		return nil, err
+	}
+	parameters := "mode=ro&immutable=1" // sealed: nobody writes, nothing to lock
+	if head.wal {
+		parameters = "mode=ro"
+	}
+	db, err := open(path, parameters, "cache_size(-512)", "query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxIdleConns(2)
+	db.SetMaxOpenConns(4)
+	r := &reader{db: db, texts: map[uint64][]byte{}}
+	var seed int64
+	err = db.QueryRowContext(ctx, `SELECT (SELECT value FROM meta WHERE name = 'seed'),
+		EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_v'), EXISTS (SELECT 1 FROM meta WHERE name = 'coded')`).Scan(&seed, &r.indexed, &r.coded)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	r.hasher = audit.Hasher(seed)
+	return r, nil
+}
+
+// shut closes the slice for reading; the next query opens it again. It waits for queries in flight.
+func (sl *slice) shut() error {
+	sl.use.Lock()
+	defer sl.use.Unlock()
+	return sl.closeReader()
+}
+
+// closeReader is for who holds use.
+func (sl *slice) closeReader() error {
+	if sl.reader == nil {
+		return nil
+	}
+	err := sl.reader.db.Close()
+	sl.reader = nil
+	return err
+}
+
+// remove deletes the file.
+func (sl *slice) remove() error {
+	sl.use.Lock()
+	defer sl.use.Unlock()
+	sl.gone = true
+	err := sl.closeReader()
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
+		if e := os.Remove(sl.path + suffix); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// size is how many bytes the slice takes.
+func (sl *slice) size() int64 {
+	var n int64
+	for _, suffix := range []string{"", "-wal"} {
+		if info, err := os.Stat(sl.path + suffix); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+// session is one question's connection to a slice.
+type session struct {
+	*reader
+	ctx  context.Context
+	conn *sql.Conn
+}
+
+func (r *reader) session(ctx context.Context) (session, error) {
+	c, err := r.db.Conn(ctx)
+	return session{r, ctx, c}, err
+}
+
+// text is what a number in a row stands for.
+func (s session) text(number uint64) ([]byte, bool) {
+	s.mu.Lock()
+	v, ok := s.texts[number]
+	s.mu.Unlock()
+	if ok {
+		return v, true
+	}
+	if s.conn.QueryRowContext(s.ctx, "SELECT v FROM dict WHERE id = ?", int64(number)).Scan(&v) != nil {
+		return nil, false
+	}
+	s.mu.Lock()
+	s.texts[number] = v
+	s.mu.Unlock()
+	return v, true
+}
+
+// number is what stands for a text in rows; certain where its absence means that no row has it.
+func (s session) number(tag audit.Tag, text []byte) (n uint64, found, certain bool) {
+	if !codes(tag, text) {
+		return 0, false, false
+	}
+	var id int64
+	if s.conn.QueryRowContext(s.ctx, "SELECT id FROM dict WHERE tag = ? AND v = ?", int64(tag), text).Scan(&id) != nil {
+		return 0, false, s.coded
+	}
+	return uint64(id), true, s.coded
+}
+
+// unpack reads a row of the slice.
+func (s session) unpack(data []byte) (audit.Event, error) { return audit.UnpackCoded(data, s.text) }

@@ -1,0 +1,108 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/usher-im/usher/internal/audit"
+)
+
+// Stats implements audit.Store: from the counts that are kept where they answer, else from the rows.
+func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, error) {
+	f := search{filter: q.Filter(), q: q.Query}
+	f.from, f.below = q.Range()
+	// A row's key is the moment it was recorded, what is counted is the moment of the event.
+	all := s.between(f.from, f.below)
+	tally := q.Tally()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var failed error
+	slots := make(chan struct{}, fanOut)
+	for _, sl := range all {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			add := func(millis int64, key string, n int64) {
+				mu.Lock()
+				defer mu.Unlock()
+				tally.Add(millis, key, n)
+			}
+			err := f.count(ctx, sl, q, tally, add)
+			if err != nil && !errors.Is(err, errGone) {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = errors.Join(failed, fmt.Errorf("count in %s: %w", sl.path, err))
+			}
+		})
+	}
+	wg.Wait()
+	if failed != nil {
+		return nil, failed
+	}
+	return tally.Counts(), nil
+}
+
+func (f *search) count(ctx context.Context, sl *slice, q audit.StatsQuery, tally *audit.Tally, add func(int64, string, int64)) error {
+	r, release, err := sl.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	one, err := r.session(ctx)
+	if err != nil {
+		return err
+	}
+	defer one.conn.Close()
+	if q.Ready() {
+		return one.ready(q, add)
+	}
+	return f.scan(one, tally, add)
+}
+
+// ready adds the counts that were made as the rows came.
+func (s session) ready(q audit.StatsQuery, add func(int64, string, int64)) error {
+	rows, err := s.conn.QueryContext(s.ctx, "SELECT t, key, n FROM counts WHERE by = ? AND t >= ? AND t < ?", q.By, q.Since.UnixMilli(), q.Until.UnixMilli())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t, n int64
+		var key string
+		if err := rows.Scan(&t, &key, &n); err != nil {
+			return err
+		}
+		add(t, key, n)
+	}
+	return rows.Err()
+}
+
+// scan counts rows.
+func (f *search) scan(one session, tally *audit.Tally, add func(int64, string, int64)) error {
+	filter := f.filter.Coded(one.number)
+	if filter == nil {
+		return nil
+	}
+	where, args := f.where(one.reader)
+	rows, err := one.conn.QueryContext(one.ctx, "SELECT d FROM rows"+where, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var data sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&data); err != nil {
+			return err
+		}
+		if !filter.Row(data) {
+			continue
+		}
+		if e, err := one.unpack(data); err == nil && filter.Event(&e) {
+			add(e.Time.UnixMilli(), tally.Key(&e), 1)
+		}
+	}
+	return rows.Err()
+}
