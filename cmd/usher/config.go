@@ -21,7 +21,7 @@ func (*configCheckCmd) Run(c *commands, io streams) error {
 	if err != nil {
 		return err
 	}
-	rules, err := openRules(cfg, nil, nil)
+	rules, err := openRules(cfg, nil, nil, nil)
 	if err != nil {
 		return &failure{exitUsage, err}
 	}

@@ -92,10 +92,11 @@ func (cmd *keysListCmd) rows(ctx context.Context, c *commands, s streams) ([]key
 	if err != nil {
 		return nil, err
 	}
-	r, err := openRules(cfg, nil, nil)
+	r, err := openRules(cfg, nil, nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
+	r.settle(ctx)
 	return r.list(), nil
 }

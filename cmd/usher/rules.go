@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/decide"
@@ -25,8 +26,9 @@ type ring struct {
 }
 
 // openRules opens the keys of every issuer and builds the door on them. Without revocations the door serves checks of
-// the config and offline explanations alone.
-func openRules(cfg *config.Config, revocations decide.Revocations, log *slog.Logger) (*rules, error) {
+// the config and offline explanations alone. The keys of old, if there is one, serve on where a key server is down; old
+// is to be closed after this.
+func openRules(cfg *config.Config, revocations decide.Revocations, old *rules, log *slog.Logger) (*rules, error) {
 	r := &rules{}
 	names := make(map[*config.Issuer]string)
 	for name, p := range cfg.Profiles {
@@ -40,6 +42,7 @@ func openRules(cfg *config.Config, revocations decide.Revocations, log *slog.Log
 		OpenKeys: func(i *config.Issuer) (decide.Keys, error) {
 			k, err := keys.Open(context.Background(), i.Keys, keys.Options{
 				AllowShortSecret: i.AllowShortSecret, AllowHTTP: i.AllowHTTP, Logger: log,
+				Predecessors: old.of(names[i], i.Iss),
 			})
 			if err != nil {
 				return nil, err
@@ -55,6 +58,31 @@ func openRules(cfg *config.Config, revocations decide.Revocations, log *slog.Log
 	slices.SortFunc(r.rings, func(a, b ring) int { return cmp.Or(cmp.Compare(a.profile, b.profile), cmp.Compare(a.issuer, b.issuer)) })
 	r.door = door
 	return r, nil
+}
+
+// of gives the keys of one issuer block. A nil r has none.
+func (r *rules) of(profile, issuer string) (rings []*keys.Ring) {
+	if r == nil {
+		return nil
+	}
+	for _, k := range r.rings {
+		if k.profile == profile && k.issuer == issuer {
+			rings = append(rings, k.Ring)
+		}
+	}
+	return rings
+}
+
+// settleTime is how long a command without a node waits for the first answers of key servers.
+const settleTime = 5 * time.Second
+
+// settle waits until every key server has been heard from, or for settleTime.
+func (r *rules) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for _, k := range r.rings {
+		k.Settle(ctx)
+	}
 }
 
 func (r *rules) close() {

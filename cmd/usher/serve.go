@@ -80,7 +80,7 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (n *runnin
 	if n.ledger, err = openLedger(ctx, cfg, n.redis, log); err != nil {
 		return n, err
 	}
-	r, err := openRules(cfg, n.ledger, log)
+	r, err := openRules(cfg, n.ledger, nil, log)
 	if err != nil {
 		return n, &failure{exitUsage, err}
 	}
@@ -134,7 +134,7 @@ func (n *running) reload(path string) error {
 	for _, w := range warnings {
 		n.log.Warn(w.Text, "where", w.Where)
 	}
-	r, err := openRules(cfg, n.ledger, n.log)
+	r, err := openRules(cfg, n.ledger, n.rules.Load(), n.log)
 	if err != nil {
 		return err
 	}

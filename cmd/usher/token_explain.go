@@ -60,11 +60,12 @@ func (cmd *tokenExplainCmd) offline(ctx context.Context, c *commands, s streams,
 	if err != nil {
 		return decide.Explanation{}, err
 	}
-	r, err := openRules(cfg, nil, nil)
+	r, err := openRules(cfg, nil, nil, nil)
 	if err != nil {
 		return decide.Explanation{}, &failure{exitUsage, err}
 	}
 	defer r.close()
+	r.settle(ctx)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	q := decide.Question{Token: raw, Host: cmd.Host, Profile: cmd.Profile, Room: cmd.Room, Tenant: cmd.Tenant, Stage: decide.Stage(cmd.Stage)}

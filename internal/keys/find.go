@@ -93,6 +93,8 @@ func (r *Ring) only(ctx context.Context, alg token.Algorithm, now time.Time) (*K
 // ask has every URL look for kid at once, and waits for what is under way until known finds something. It says why a
 // source could not be asked, if none of the others had the key.
 func (r *Ring) ask(ctx context.Context, kid string, known func() choice) (_ choice, why error) {
+	ctx, cancel := context.WithTimeout(ctx, r.pace.wait)
+	defer cancel()
 	demands := make([]demand, len(r.remotes))
 	for i, s := range r.remotes {
 		demands[i] = s.demand(kid)

@@ -13,6 +13,9 @@ type pace struct {
 	minute    time.Duration
 	absentFor time.Duration // how long a kid that a source does not have is not asked for again
 	timeout   time.Duration // one fetch
+	// wait is how long one token may wait for a fetch: less than the 2 s that Prosody's module gives an answer, so that
+	// its user is told to try again and the module's connection is not lost.
+	wait time.Duration
 
 	minFresh, usualFresh, maxFresh time.Duration // bounds of what Cache-Control may ask for, and what counts without it
 	backoffMax                     time.Duration
@@ -28,6 +31,7 @@ var usual = pace{
 	minute:     time.Minute,
 	absentFor:  time.Minute,
 	timeout:    5 * time.Second,
+	wait:       1200 * time.Millisecond,
 	minFresh:   15 * time.Second,
 	usualFresh: 5 * time.Minute,
 	maxFresh:   time.Hour,
