@@ -30,6 +30,14 @@ type Client struct {
 	sentinel *sentinel
 }
 
+// silent takes what the driver would print on stderr by itself. Every one of its errors also comes back to a caller, who
+// says it once, in the log of the house.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(silent{}) }
+
 const (
 	dialTimeout = 2 * time.Second
 	readTimeout = 3 * time.Second

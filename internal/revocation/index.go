@@ -43,12 +43,27 @@ func (x *Index) Check(m *Marks, nowMS int64) (id string, revoked bool) {
 	if present == 0 {
 		return "", false
 	}
+	return x.check(m, present, nowMS)
+}
+
+func (x *Index) check(m *Marks, present uint32, nowMS int64) (id string, revoked bool) {
+	// First read where each key would lie, then look: the reads are from all over memory, and so they wait for it
+	// together and not one after the other.
 	t := x.current.Load()
+	var groups, words [inline]uint64
+	for i := range int(m.n) {
+		if present&(1<<m.kinds[i]) != 0 {
+			hi, _ := split(m.keys[i])
+			groups[i] = t.group(hi)
+			words[i] = t.word(groups[i])
+		}
+	}
 	for i := range int(m.n) {
 		if present&(1<<m.kinds[i]) == 0 {
 			continue
 		}
-		if at := t.find(m.keys[i]); at >= 0 && t.slots[at].revokes(m.IssuedAt, nowMS) {
+		hi, lo := split(m.keys[i])
+		if at := t.findFrom(groups[i], words[i], hi, lo); at >= 0 && t.slots[at].revokes(m.IssuedAt, nowMS) {
 			return m.keys[i].String(), true
 		}
 	}

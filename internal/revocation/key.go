@@ -28,15 +28,17 @@ func ParseKey(id string) (Key, bool) {
 	return k, true
 }
 
-// keyOf hashes one name. The length in front of the issuer keeps (ab, c) apart from (a, bc). A token has no hash here:
-// its fingerprint is its key, and as signing inputs never begin with a byte this small, no name can be written that
-// hashes to one.
-func keyOf(k kind, issuer, value string) Key {
+// keyOf hashes one name, whose value may come in parts. The length in front of the issuer keeps (ab, c) apart from
+// (a, bc). A token has no hash here: its fingerprint is its key, and as signing inputs never begin with a byte this
+// small, no name can be written that hashes to one.
+func keyOf(k kind, issuer string, value ...string) Key {
 	var room [512]byte
 	b := append(room[:0], byte(k))
 	b = binary.AppendUvarint(b, uint64(len(issuer)))
 	b = append(b, issuer...)
-	b = append(b, value...)
+	for _, part := range value {
+		b = append(b, part...)
+	}
 	sum := sha256.Sum256(b)
 	return Key(sum[:16])
 }

@@ -3,6 +3,8 @@ package revocation
 import (
 	"fmt"
 	"strings"
+
+	"github.com/usher-im/usher/internal/room"
 )
 
 // A room revocation is kept in one of three forms, so that one hash decides:
@@ -16,7 +18,7 @@ func (m *Marks) addRooms(rooms []string, tenant string) {
 		tenant = "" // any tenant: it names none
 	}
 	if tenant != "" {
-		m.add(kindRoom, keyOf(kindRoom, "", "["+tenant+"]"))
+		m.add(kindRoom, keyOf(kindRoom, "", "[", tenant, "]"))
 	}
 	for _, claimed := range rooms {
 		name := prepareRoom(claimed)
@@ -25,7 +27,7 @@ func (m *Marks) addRooms(rooms []string, tenant string) {
 		}
 		m.add(kindRoom, keyOf(kindRoom, "", name))
 		if tenant != "" {
-			m.add(kindRoom, keyOf(kindRoom, "", "["+tenant+"]"+name))
+			m.add(kindRoom, keyOf(kindRoom, "", "[", tenant, "]", name))
 		}
 	}
 }
@@ -56,4 +58,11 @@ func splitTenant(value string) (tenant, name string, found bool) {
 	return tenant, name, found && tenant != ""
 }
 
-func prepareRoom(claimed string) string { return strings.ToLower(claimed) }
+// prepareRoom spells a name as rooms are compared. What can be no room's name stands for itself: it is signed, and may
+// be a pattern.
+func prepareRoom(claimed string) string {
+	if name, ok := room.Name(claimed); ok {
+		return name
+	}
+	return claimed
+}

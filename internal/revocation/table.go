@@ -38,7 +38,7 @@ const (
 )
 
 func newTable(entries int) *table {
-	groups := (entries*8/7)/grouped + 1
+	groups := entries*4/3/grouped + 1
 	return &table{
 		seed: rand.Uint64(), odd: rand.Uint64() | 1,
 		tags: make([]uint64, groups), slots: make([]slot, groups*grouped),
@@ -78,9 +78,17 @@ func matching(word, tag uint64) uint64 {
 // find gives the place of a key's live slot, or -1.
 func (t *table) find(k Key) int {
 	hi, lo := split(k)
-	tag, g := tagOf(lo), t.group(hi)
+	g := t.group(hi)
+	return t.findFrom(g, t.word(g), hi, lo)
+}
+
+// word reads the tags of a group.
+func (t *table) word(g uint64) uint64 { return atomic.LoadUint64(&t.tags[g]) }
+
+// findFrom goes on from a key's group whose tags have been read.
+func (t *table) findFrom(g, word, hi, lo uint64) int {
+	tag := tagOf(lo)
 	for {
-		word := atomic.LoadUint64(&t.tags[g])
 		for m := matching(word, tag); m != 0; m &= m - 1 {
 			at := g*grouped + uint64(bits.TrailingZeros64(m))/8
 			if s := &t.slots[at]; s.hi == hi && s.lo == lo {
@@ -93,6 +101,7 @@ func (t *table) find(k Key) int {
 		if g++; g == uint64(len(t.tags)) {
 			g = 0
 		}
+		word = t.word(g)
 	}
 }
 

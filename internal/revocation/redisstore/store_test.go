@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/redisconn"
@@ -46,18 +48,34 @@ var fresh = func() func() string {
 
 var few = redisstore.Options{KeepChanges: storetest.KeepChanges}
 
-func TestStore_KeepsTheContractOnOneServer(t *testing.T) {
-	server := serve(t)
+func contract(t *testing.T, c config.Redis, empty func(t *testing.T)) {
 	storetest.Run(t, func(t *testing.T) storetest.Backing {
-		c := config.Redis{URL: server.URL(), Prefix: fresh()}
+		c := c
+		c.Prefix = fresh()
 		return storetest.Backing{
-			Open: func(t *testing.T) revocation.Store { return redisstore.Open(connect(t, c), few) },
-			Empty: func(t *testing.T) {
-				if err := connect(t, c).FlushAll(t.Context()).Err(); err != nil {
-					t.Fatal(err)
-				}
-			},
+			Open:  func(t *testing.T) revocation.Store { return redisstore.Open(connect(t, c), few) },
+			Empty: empty,
 		}
 	})
 }
 
+func TestStore_KeepsTheContractOnOneServer(t *testing.T) {
+	server := serve(t)
+	contract(t, config.Redis{URL: server.URL()}, func(t *testing.T) {
+		if err := direct(t, server).FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestStore_KeepsTheContractOnACluster(t *testing.T) {
+	c := serveCluster(t)
+	contract(t, c, func(t *testing.T) {
+		cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Cluster.Addresses})
+		defer cluster.Close()
+		err := cluster.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error { return node.FlushAll(ctx).Err() })
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -11,7 +11,7 @@ import (
 
 // Claim implements revocation.Store: one transaction, and SQLite has one writer, so one of many is first.
 func (s *Store) Claim(ctx context.Context, m revocation.Mark) (revocation.Claim, error) {
-	tx, err := s.write.BeginTx(ctx, nil)
+	tx, err := s.begin(ctx)
 	if err != nil {
 		return revocation.Claim{}, err
 	}

@@ -31,7 +31,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if version == len(schema) {
 		return nil
 	}
-	tx, err := s.write.BeginTx(ctx, nil)
+	tx, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
-
 	"github.com/usher-im/usher/internal/revocation"
 )
 
@@ -57,17 +55,17 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context, path string) (err error) {
-	// FULL: an acknowledged revocation survives a loss of power, not only of the process.
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
-	if s.write, err = sql.Open("sqlite", dsn); err != nil {
+	// FULL: an acknowledged revocation survives a loss of power, not only of the process. The writer waits for its turn
+	// in begin, and lets SQLite wait but for what is short.
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	if s.write, err = sql.Open("sqlite", dsn+"&_pragma=busy_timeout(5)"); err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
-	if err := s.migrate(ctx); err != nil {
+	if err := patiently(ctx, func() error { return s.migrate(ctx) }); err != nil {
 		return err
 	}
-	if s.read, err = sql.Open("sqlite", dsn); err != nil {
+	if s.read, err = sql.Open("sqlite", dsn+"&_pragma=busy_timeout(10000)"); err != nil {
 		return err
 	}
 	s.read.SetMaxOpenConns(4)

@@ -5,14 +5,18 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	mathrand "math/rand/v2"
 	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/usher-im/usher/internal/revocation"
 )
 
 // change runs fn in one transaction and wakes those who wait for changes.
 func (s *Store) change(ctx context.Context, fn func(*step) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+	tx, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,6 +41,39 @@ func (s *Store) change(ctx context.Context, fn func(*step) error) error {
 		s.wake()
 	}
 	return nil
+}
+
+// turn is how long a writer waits for its turn among those of other processes.
+const turn = 10 * time.Second
+
+// begin waits for the one place that SQLite has for a writer.
+func (s *Store) begin(ctx context.Context) (tx *sql.Tx, err error) {
+	err = patiently(ctx, func() error {
+		tx, err = s.write.BeginTx(ctx, nil)
+		return err
+	})
+	return tx, err
+}
+
+// patiently tries until it is our turn. It asks often: SQLite's own waiting sleeps ever longer between tries, and a
+// process that writes without pause (an import) would keep the others out for seconds.
+func patiently(ctx context.Context, try func() error) error {
+	for deadline := time.Now().Add(turn); ; {
+		err := try()
+		if err == nil || !busy(err) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(200*time.Microsecond + mathrand.N(time.Millisecond)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func busy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 func (s *Store) wake() {

@@ -60,7 +60,7 @@ func Run(t *testing.T, backing func(t *testing.T) Backing) {
 
 const patience = 10 * time.Second
 
-func limited(t *testing.T) context.Context {
+func limited(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
@@ -97,9 +97,15 @@ func revoke(t testing.TB, s revocation.Store, rs ...revocation.Revocation) revoc
 // Eventually waits for what follows from a change elsewhere.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); {
+	Within(t, patience, what, is)
+}
+
+// Within is Eventually for what takes its time, or must not.
+func Within(t testing.TB, limit time.Duration, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !is(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", patience, what)
+			t.Fatalf("not within %s: %s", limit, what)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -1,0 +1,250 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/e2e/redisserver"
+	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/redisstore"
+	"github.com/usher-im/usher/internal/revocation/storetest"
+)
+
+const heartbeat = 100 * time.Millisecond
+
+// team revokes without pause, on several nodes at once, and remembers what was acknowledged.
+type team struct {
+	mu           sync.Mutex
+	acknowledged []string
+	tried        int
+	refused      int
+	pending      int
+	stop         context.CancelFunc
+	done         sync.WaitGroup
+}
+
+func startTeam(t *testing.T, nodes []*revocation.Ledger) *team {
+	ctx, stop := context.WithCancel(context.Background())
+	w := &team{stop: stop}
+	for n, l := range nodes {
+		w.done.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				jti := fmt.Sprintf("%d-%d", n, i)
+				written, err := l.Revoke(context.Background(), []revocation.Revocation{storetest.JTI(t, jti)})
+				w.mu.Lock()
+				w.tried++
+				switch {
+				case err != nil:
+					w.refused++
+				case !written.Replicated:
+					w.pending++
+				default:
+					w.acknowledged = append(w.acknowledged, jti)
+				}
+				w.mu.Unlock()
+			}
+		})
+	}
+	return w
+}
+
+func (w *team) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.acknowledged)
+}
+
+// one picks something that was acknowledged.
+func (w *team) one() (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.acknowledged) == 0 {
+		return "", false
+	}
+	return w.acknowledged[rand.IntN(len(w.acknowledged))], true
+}
+
+// doorkeeper asks every node about what was acknowledged, all the time; a token that gets in fails the test.
+func doorkeeper(ctx context.Context, t *testing.T, nodes []*revocation.Ledger, w *team) {
+	for ctx.Err() == nil {
+		jti, any := w.one()
+		if !any {
+			continue
+		}
+		acknowledged := time.Now()
+		for n, l := range nodes {
+			m := revocation.MarksOf(revocation.Subject{Issuer: "app", JTI: jti})
+			_, problem := l.Judge(ctx, &m, revocation.Rules{MaxStaleness: time.Second}, time.Now())
+			for ; problem == nil && time.Since(acknowledged) < time.Second; time.Sleep(time.Millisecond) {
+				_, problem = l.Judge(ctx, &m, revocation.Rules{MaxStaleness: time.Second}, time.Now())
+			}
+			if problem == nil && ctx.Err() == nil {
+				t.Errorf("node %d lets %s in, which was acknowledged as revoked more than max_staleness ago", n, jti)
+				return
+			}
+		}
+	}
+}
+
+func ledgers(t *testing.T, c config.Redis, n int) (nodes []*revocation.Ledger) {
+	for range n {
+		l := revocation.Open(redisstore.Open(connect(t, c), redisstore.Options{}), revocation.Options{Heartbeat: heartbeat})
+		t.Cleanup(func() { l.Close() })
+		nodes = append(nodes, l)
+	}
+	for _, l := range nodes {
+		select {
+		case <-l.Loaded():
+		case <-time.After(10 * time.Second):
+			t.Fatal("the index was not loaded")
+		}
+	}
+	return nodes
+}
+
+// nothingLost checks a fresh node, and those that lived through it, against what was acknowledged.
+func nothingLost(t *testing.T, c config.Redis, nodes []*revocation.Ledger, w *team) {
+	t.Helper()
+	t.Logf("%d tried, %d acknowledged, %d accepted but not replicated, %d refused", w.tried, len(w.acknowledged), w.pending, w.refused)
+	if len(w.acknowledged) == 0 {
+		t.Fatal("nothing was acknowledged at all")
+	}
+	for n, l := range append(nodes, ledgers(t, c, 1)...) {
+		lost := 0
+		storetest.Eventually(t, "the node has caught up", func() bool {
+			lost = 0
+			for _, jti := range w.acknowledged {
+				m := revocation.MarksOf(revocation.Subject{Issuer: "app", JTI: jti})
+				if _, revoked := l.Index().Check(&m, time.Now().UnixMilli()); !revoked {
+					lost++
+				}
+			}
+			return lost == 0 || n == len(nodes)
+		})
+		if lost > 0 {
+			t.Errorf("node %d misses %d of %d acknowledged revocations", n, lost, len(w.acknowledged))
+		}
+	}
+}
+
+func crash(t *testing.T, server *redisserver.Redis, down time.Duration) {
+	t.Helper()
+	server.Kill()
+	time.Sleep(down)
+	comeBack(t, server)
+}
+
+func comeBack(t *testing.T, server *redisserver.Redis) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := server.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func crashAgainAndAgain(t *testing.T, load time.Duration) {
+	server := serve(t)
+	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
+	nodes := ledgers(t, c, 3)
+	w := startTeam(t, nodes)
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { doorkeeper(ctx, t, nodes, w) })
+	for end := time.Now().Add(load); time.Now().Before(end); {
+		time.Sleep(rand.N(time.Second))
+		crash(t, server, rand.N(300*time.Millisecond))
+		before := w.count()
+		storetest.Eventually(t, "service goes on", func() bool { return w.count() > before })
+	}
+	cancel()
+	watching.Wait()
+	w.stop()
+	w.done.Wait()
+	nothingLost(t, c, nodes, w)
+}
+
+func TestCrash_NothingAcknowledgedIsLost(t *testing.T) {
+	crashAgainAndAgain(t, 4*time.Second)
+}
+
+func TestFailover_NothingAcknowledgedIsLost(t *testing.T) {
+	failOver(t, 1)
+}
+
+func failOver(t *testing.T, times int) {
+	fleet := serveSentinel(t)
+	nodes := ledgers(t, fleet.config, 3)
+	w := startTeam(t, nodes)
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { doorkeeper(ctx, t, nodes, w) })
+	for n := range times {
+		before := w.count()
+		storetest.Eventually(t, "there is load", func() bool { return w.count() > before+200 })
+		master := fleet.master(t)
+		master.Kill()
+		began := time.Now()
+		before = w.count()
+		storetest.Eventually(t, "service goes on under another master", func() bool { return w.count() > before+100 })
+		t.Logf("revocations are acknowledged again %s after the master was killed", time.Since(began).Round(time.Millisecond))
+		if n+1 < times {
+			comeBack(t, master)
+			fleet.settle(t)
+		}
+	}
+	cancel()
+	watching.Wait()
+	w.stop()
+	w.done.Wait()
+	nothingLost(t, fleet.config, nodes, w)
+}
+
+func TestSilentStore_DeniesPastMaxStalenessUnlessConfiguredToAllow(t *testing.T) {
+	server := serve(t)
+	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
+	l := ledgers(t, c, 1)[0]
+	storetest.Eventually(t, "a heartbeat was heard", func() bool { return l.Stats().Age < heartbeat })
+	server.Kill()
+	m := revocation.MarksOf(revocation.Subject{Issuer: "app", JTI: "a"})
+	rules := revocation.Rules{MaxStaleness: 500 * time.Millisecond}
+	if _, problem := l.Judge(t.Context(), &m, rules, time.Now()); problem != nil {
+		t.Fatalf("within max_staleness the judgement is %v", problem)
+	}
+	storetest.Eventually(t, "the index is too old", func() bool {
+		_, problem := l.Judge(t.Context(), &m, rules, time.Now())
+		return problem != nil && problem.Code == reason.RevocationUnavailable
+	})
+	rules.AllowWhenUnavailable = true
+	if _, problem := l.Judge(t.Context(), &m, rules, time.Now()); problem != nil {
+		t.Fatalf("on_unavailable: allow gives %v", problem)
+	}
+	if l.Stats().Unchecked == 0 || l.Stats().Unavailable == 0 {
+		t.Fatalf("it was not counted: %+v", l.Stats())
+	}
+}
+
+func TestStart_WithoutTheStoreThereIsNoDecision(t *testing.T) {
+	server := serve(t)
+	server.Kill()
+	store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+	l := revocation.Open(store, revocation.Options{Heartbeat: heartbeat})
+	defer l.Close()
+	m := revocation.MarksOf(revocation.Subject{Issuer: "app", JTI: "a"})
+	for _, rules := range []revocation.Rules{{}, {AllowWhenUnavailable: true}, {Strict: true}} {
+		if _, problem := l.Judge(t.Context(), &m, rules, time.Now()); problem == nil || problem.Code != reason.RevocationUnavailable {
+			t.Errorf("%+v: the judgement is %v", rules, problem)
+		}
+	}
+	comeBack(t, server)
+	<-l.Loaded()
+	if _, problem := l.Judge(t.Context(), &m, revocation.Rules{}, time.Now()); problem != nil {
+		t.Errorf("once it is loaded the judgement is %v", problem)
+	}
+}
