@@ -194,7 +194,8 @@ func TestFailure_AThousandLoginsAtOnceAreEachAnsweredInTime(t *testing.T) {
 					wg.Go(func() {
 						start := time.Now()
 						err := v.Authenticate(e2e.Context(t))
-						if took := time.Since(start); took > usherTimeout+slack {
+						// More slack: a thousand clients, the gate and Prosody share this machine's CPU.
+						if took := time.Since(start); took > usherTimeout+2*slack {
 							late.add(took.String())
 						}
 						var refused *client.LoginError
