@@ -1,0 +1,219 @@
+package dropin_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/prosody"
+)
+
+func TestMain(m *testing.M) { e2e.Main(m) }
+
+// guestsWelcome is a profile that lets guests in.
+const guestsWelcome = `  default:
+    guests: allow
+    rooms: {create: allow}
+    issuers: [{iss: my-app, keys: [{secret: "` + e2e.Secret + `"}], audiences: [jitsi], subjects: [meet.example.com]}]
+`
+
+// user is a token for a user of this id.
+func user(t *testing.T, id string) string {
+	t.Helper()
+	return e2e.Token(t, e2e.Claims{"jti": id, "context": e2e.Claims{"user": e2e.Claims{"id": id}}})
+}
+
+func each(t *testing.T, setup e2e.Setup, run func(t *testing.T, s *e2e.Stack)) {
+	t.Helper()
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		run(t, e2e.Start(t, release, setup))
+	})
+}
+
+func TestDropIn_JitsisEventsAreFiredInTheirOrder(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `fired = {};
+			for _, name in ipairs {
+				"pre-jitsi-authentication-fetch-key", "jitsi-authentication-token-verified", "jitsi-access-ban-check",
+				"pre-jitsi-authentication", "post-jitsi-authentication", "jitsi-pre-session-unbind",
+			} do
+				prosody.events.add_handler(name, function (event)
+					local session = event.session or event;
+					fired[#fired + 1] = name .. (event.claims and " of " .. event.claims.context.user.id or "")
+						.. (session.jitsi_meet_context_user and " with user" or "");
+				end);
+			end
+			prosody.fired = fired;`, nil)
+		v := s.Login(t, e2e.Who{Token: user(t, "u1")})
+		s.Lua(t, fmt.Sprintf(`prosody.full_sessions[%q]:close();`, v.JID), nil)
+		if err := v.Ended(e2e.Context(t)); err == nil {
+			t.Fatal("the stream did not end")
+		}
+		var fired []string
+		s.Lua(t, `return prosody.fired;`, &fired)
+		want := []string{
+			"pre-jitsi-authentication-fetch-key", "jitsi-authentication-token-verified of u1 with user",
+			"jitsi-access-ban-check with user", "pre-jitsi-authentication with user", "post-jitsi-authentication with user",
+			"jitsi-pre-session-unbind with user",
+		}
+		if strings.Join(fired, "\n") != strings.Join(want, "\n") {
+			t.Errorf("fired:\n%s\nwant:\n%s", strings.Join(fired, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func TestDropIn_AnotherModuleMayRefuseALoginAtEachEvent(t *testing.T) {
+	each(t, e2e.Setup{Profiles: guestsWelcome}, func(t *testing.T, s *e2e.Stack) {
+		for event, answer := range map[string]string{
+			"pre-jitsi-authentication-fetch-key": `{ res = false, error = "not-allowed", reason = "refused for a test" }`,
+			"jitsi-access-ban-check":             `false`,
+			"post-jitsi-authentication":          `{ res = false, error = "not-allowed", reason = "refused for a test" }`,
+		} {
+			s.Lua(t, fmt.Sprintf(`handler = function () return %s; end; prosody.events.add_handler(%q, handler); prosody.handler = handler;`, answer, event), nil)
+			v := s.Connect(t, e2e.Who{Token: user(t, "u1")})
+			if err := v.Authenticate(e2e.Context(t)); err == nil {
+				t.Errorf("%s refused, and the login went on", event)
+			}
+			s.Lua(t, fmt.Sprintf(`prosody.events.remove_handler(%q, prosody.handler);`, event), nil)
+			// What is let in next on this stream is a guest, with nothing of the refused token's.
+			if err := v.AuthenticateAgain(e2e.Context(t)); err != nil {
+				t.Fatal(err)
+			}
+			if err := v.Bind(e2e.Context(t)); err != nil {
+				t.Fatal(err)
+			}
+			var left bool
+			s.Lua(t, fmt.Sprintf(`local s = prosody.full_sessions[%q]; return (s.auth_token or s.jitsi_meet_context_user or s.jitsi_meet_room) ~= nil;`, v.JID), &left)
+			if left {
+				t.Errorf("%s refused, and the token's fields stayed", event)
+			}
+		}
+	})
+}
+
+func TestDropIn_AHandlerThatThrowsLeavesNobodyWithoutAnAnswer(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `prosody.events.add_handler("jitsi-access-ban-check", function () error("for a test"); end);`, nil)
+		if refused := s.MustRefuseLogin(t, e2e.Who{Token: user(t, "u1")}); refused.Condition != "temporary-auth-failure" {
+			t.Errorf("refused with <%s/>", refused.Condition)
+		}
+	})
+}
+
+func TestDropIn_AModuleMayGiveTheUsername(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `prosody.events.add_handler("pre-jitsi-authentication", function () return "chosen"; end);`, nil)
+		if v := s.Login(t, e2e.Who{Token: user(t, "u1")}); !strings.HasPrefix(v.JID, "chosen@") {
+			t.Errorf("the username is that of %s", v.JID)
+		}
+	})
+}
+
+func TestDropIn_ASessionMayAskForAContext(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `prosody.events.add_handler("pre-jitsi-authentication-fetch-key", function (session) session.contextRequired = true; end);`, nil)
+		s.Login(t, e2e.Who{Token: user(t, "u1")})
+		if refused := s.MustRefuseLogin(t, e2e.Who{Token: e2e.Token(t, nil)}); refused.Condition != "not-allowed" {
+			t.Errorf("refused with <%s/>", refused.Condition)
+		}
+	})
+}
+
+// previd names a session to come back to. Upstream hands its username, and with it the live session, to anybody.
+func TestDropIn_PrevidGivesAUsernameToItsOwnIdentityAlone(t *testing.T) {
+	each(t, e2e.Setup{Profiles: guestsWelcome}, func(t *testing.T, s *e2e.Stack) {
+		alice := s.Login(t, e2e.Who{Token: user(t, "alice")})
+		s.Lua(t, fmt.Sprintf(`prosody.full_sessions[%q].resumption_token = "of-alice";`, alice.JID), nil)
+		name, _, _ := strings.Cut(alice.JID, "@")
+		previd := url.Values{"previd": {"of-alice"}}
+		for who, c := range map[string]struct {
+			token string
+			same  bool
+		}{
+			"the same user with a new token": {e2e.Token(t, e2e.Claims{"jti": "new", "context": e2e.Claims{"user": e2e.Claims{"id": "alice"}}}), true},
+			"another user":                   {user(t, "mallory"), false},
+			"a guest":                        {"", false},
+			"a token without a user":         {e2e.Token(t, nil), false},
+		} {
+			v := s.Login(t, e2e.Who{Token: c.token, Query: previd})
+			if same := strings.HasPrefix(v.JID, name+"@"); same != c.same {
+				t.Errorf("%s became %s; alice is %s", who, v.JID, alice.JID)
+			}
+		}
+	})
+}
+
+func TestDropIn_AllowlistOfJitsiIsHonoured(t *testing.T) {
+	each(t, e2e.Setup{MUC: `token_verification_allowlist = { "guest.meet.example.com" }`}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Domain: e2e.GuestDomain}).MustJoin("daily", "recorder")
+		if asked := s.Gate.Questions(); len(asked) != 0 {
+			t.Errorf("the verifier was asked %d times", len(asked))
+		}
+	})
+}
+
+// Upstream registers its mechanism for all hosts: a login at a plain anonymous host beside it breaks.
+func TestDropIn_APlainAnonymousHostIsUntouched(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		for _, via := range []e2e.Via{e2e.WebSocket, e2e.BOSH, e2e.TCP} {
+			v := s.Login(t, e2e.Who{Via: via, Domain: e2e.GuestDomain, Token: "whatever"})
+			if refused := v.MustBeRefused("daily", "stranger"); refused.JitsiCode != "authentication-required" {
+				t.Errorf("by %s its user was refused a room with %v, code %q", via, refused, refused.JitsiCode)
+			}
+		}
+		for _, q := range s.Gate.Questions() {
+			if q.Stage == "connect" {
+				t.Error("a login at another host was asked about")
+			}
+		}
+	})
+}
+
+// Upstream lets every user of every other server in.
+func TestDropIn_OtherServersUsersAreAdmittedOnlyWhenListed(t *testing.T) {
+	each(t, e2e.Setup{MUC: `usher_s2s_allow = { "visitors.example.com" }`}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		for from, want := range map[string]string{"visitors.example.com": "", "elsewhere.example.com": "not-allowed"} {
+			var got string
+			s.Lua(t, fmt.Sprintf(`local st, answer = require "util.stanza", "";
+				local origin = { type = "s2sin", log = module._log, send = function (stanza)
+					local _, condition = stanza:get_error();
+					answer = condition or "";
+				end };
+				local join = st.presence({ from = "somebody@%[1]s/x", to = "daily@conference.meet.example.com/%[1]s" })
+					:tag("x", { xmlns = "http://jabber.org/protocol/muc" }):up();
+				prosody.core_post_stanza(origin, join);
+				return answer;`, from), &got)
+			if got != want {
+				t.Errorf("a user of %s was answered with %q, want %q", from, got, want)
+			}
+		}
+	})
+}
+
+func TestDropIn_ModerationNeedsATokenWhereAsked(t *testing.T) {
+	const form = `<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>`
+	setup := e2e.Setup{Profiles: guestsWelcome, MUC: "token_verification_require_token_for_moderation = true"}
+	each(t, setup, func(t *testing.T, s *e2e.Stack) {
+		owner := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": e2e.Claims{"moderator": true}}})})
+		owner.MustJoin("daily", "owner")
+		if _, err := owner.Request(e2e.Context(t), e2e.Room("daily"), "set", form); err != nil {
+			t.Errorf("an owner with a token: %v", err)
+		}
+		guest := s.Login(t, e2e.Who{})
+		guest.MustJoin("daily", "guest")
+		s.Lua(t, fmt.Sprintf(`local muc = prosody.hosts["conference.meet.example.com"].modules.muc;
+			muc.get_room_from_jid("daily@conference.meet.example.com"):set_affiliation(true, %q, "owner");`, bare(guest.JID)), nil)
+		if _, err := guest.Request(e2e.Context(t), e2e.Room("daily"), "set", form); err == nil || !strings.Contains(err.Error(), "not-allowed") {
+			t.Errorf("a guest who is an owner: %v", err)
+		}
+	})
+}
+
+func bare(jid string) string {
+	before, _, _ := strings.Cut(jid, "/")
+	return before
+}
