@@ -18,8 +18,7 @@ local function read_request(event)
 	local session, request = event.session, event.request;
 	local query = request.url.query and parse_query(request.url.query) or {};
 	session.usher_token = query.token or (request.headers.authorization or ""):match("^[Bb]earer +(.+)$");
-	session.previd = session.previd or query.previd;
-	session.jitsi_web_query_room = session.jitsi_web_query_room or query.room;
+	session.previd, session.jitsi_web_query_room = session.previd or query.previd, session.jitsi_web_query_room or query.room;
 	session.jitsi_web_query_prefix = session.jitsi_web_query_prefix or query.prefix or "";
 	session.user_agent_header = session.user_agent_header or request.headers.user_agent;
 end
@@ -46,16 +45,15 @@ local function login(session, token, wish)
 	local previous, question = find_previous(session.previd, wish), { stage = "connect", host = host };
 	usher.set(session, { auth_token = token });
 	fire("pre-jitsi-authentication-fetch-key", session);
-	if previous and token and previous.auth_token == token then
-		-- It is that session coming back: it keeps its id, so that a one-time jti knows its owner.
-		session.usher_id, question.previous_session = previous.usher_id, previous.usher_id;
-	end
+	-- A session that comes back with its token keeps its id, so that a one-time jti knows its owner.
+	local returns = previous and token and previous.auth_token == token and previous.usher_id or nil;
+	session.usher_id, question.previous_session = returns, returns;
 	question.room = room ~= "" and (tenant ~= "" and "[" .. tenant .. "]" or "") .. room .. "@" .. muc_domain or nil;
-	local answer, since = ask(session, question);
-	session.usher_news = since;
+	local answer;
+	answer, session.usher_news = ask(session, question);
 	session.base_type = session.base_type or "c2s"; -- 13's mod_saslauth asks even a session that is gone for it
-	if session.destroyed or answer.unavailable then refuse("temporary-auth-failure", answer.text); end
-	if not answer.allow then refuse(answer.condition, answer.text); end
+	local condition = answer.unavailable and "temporary-auth-failure" or answer.condition;
+	if session.destroyed or not answer.allow then refuse(condition, answer.text); end
 	if not token and refuse_guests then refuse(nil, "A token is required to connect."); end
 	if token then
 		usher.apply(session, answer);
@@ -72,18 +70,10 @@ local function login(session, token, wish)
 	return type(username) == "string" and username or new_username();
 end
 
--- How each SASL mechanism carries the token (false: it does not), and perhaps a username. That is a wish alone: it is
--- granted where the same identity has it already.
-local mechanisms = {
-	ANONYMOUS = function (_, session) return session.auth_token or session.usher_token; end;
-	OAUTHBEARER = function (message) -- RFC 7628, section 3.1
-		local authzid, token = message:match("^[ny],([^,]*),.-\1auth=[Bb]earer +([^\1]+)\1");
-		return token or false, authzid and authzid:match("^a=([^@]+)");
-	end;
-	PLAIN = function (message) -- RFC 4616: the password is the token
-		local username, token = message:match("^[^%z]*%z([^%z]+)%z([^%z]+)$");
-		return token or false, username;
-	end;
+-- Where a message carries a username and the token. The username is a wish: it is granted where the same identity has
+-- it already. RFC 7628, section 3.1; RFC 4616, where the password is the token.
+local patterns = {
+	OAUTHBEARER = "^[ny],a?=?([^@,]*)[^,]*,.-\1auth=[Bb]earer +([^\1]+)\1", PLAIN = "^[^%z]*%z([^%z]+)%z([^%z]+)$";
 };
 
 local sasl = {};
@@ -96,20 +86,20 @@ function sasl:mechanisms()
 end
 function sasl:select(name) self.selected = self:mechanisms()[name] and name; return self.selected; end
 
+local no_answer = { condition = "temporary-auth-failure", text = usher.no_verdict.text };
+
 -- Nothing may throw here: the client would wait 300 s for an answer that never comes.
 function sasl:process(message)
 	local session, refusal = self.session, self.refusal;
 	if refusal then return "failure", refusal.condition, refusal.text; end
-	local token, wish = mechanisms[self.selected](message or "", session);
-	if token == false then return "failure", "malformed-request"; end
+	local wish, token = nil, session.auth_token or session.usher_token or "";
+	if self.selected ~= "ANONYMOUS" then wish, token = (message or ""):match(patterns[self.selected]); end
+	if not token then return "failure", "malformed-request"; end
 	session.usher_token = nil;
 	local ok, result = pcall(login, session, token ~= "" and token or nil, wish);
 	if ok then self.username = result; return "success"; end
 	usher.set(session, {});
-	if type(result) ~= "table" then
-		module:log("error", "A login failed by an error: %s", result);
-		result = { condition = "temporary-auth-failure", text = usher.no_verdict.text };
-	end
+	if type(result) ~= "table" then module:log("error", "A login failed by an error: %s", result); result = no_answer; end
 	local for_good = self.selected == "OAUTHBEARER" and result.condition ~= "temporary-auth-failure";
 	if not for_good then return "failure", tostring(result.condition), result.text and tostring(result.text); end
 	self.refusal = result; -- RFC 7628, section 3.2.2: the failure follows when the client has seen this

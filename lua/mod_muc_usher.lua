@@ -81,8 +81,8 @@ local function settle_in(event)
 	local room, occupant, verdict = event.room, event.occupant, verdicts[event.stanza] or {};
 	local join, secret = event.stanza:get_child("x", muc_ns), room:get_password();
 	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
-	local newcomer = not room:get_affiliation(occupant.bare_jid) and room:get_members_only();
-	local affiliation = applies("affiliation", "token_affiliation") and verdict.affiliation;
+	local current, affiliation = room:get_affiliation(occupant.bare_jid), applies("affiliation", "token_affiliation") and verdict.affiliation;
+	local newcomer = not current and room:get_members_only();
 	-- Past password and lobby, for whom the token says so.
 	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
 		if secret and join and not knows then join:text_tag("password", secret, { xmlns = muc_ns }); end
@@ -90,7 +90,6 @@ local function settle_in(event)
 	elseif newcomer and not knows then
 		return; -- a lobby or its members decide
 	end
-	local current = room:get_affiliation(occupant.bare_jid);
 	if not affiliation or current == "outcast" or current == affiliation then return; end
 	room:set_affiliation(true, occupant.bare_jid, affiliation);
 	occupant.role = room:get_default_role(affiliation);
@@ -100,19 +99,15 @@ end
 local function set_up_room(event)
 	local room, policy = event.room, (verdicts[event.stanza] or {}).room_policy or {};
 	if not applies("room_policy", "token_security_ondemand") then return; end
-	if policy.lobby == true and not room._data.lobbyroom then
-		prosody.events.fire_event("create-lobby-room", { room = room, skip_display_name_check = true });
-	elseif policy.lobby == false and room._data.lobbyroom then
-		room:set_members_only(false);
-		prosody.events.fire_event("destroy-lobby-room", { room = room, newjid = room.jid });
-	end
+	local lobby, fire = room._data.lobbyroom, prosody.events.fire_event;
+	if policy.lobby == true and not lobby then fire("create-lobby-room", { room = room, skip_display_name_check = true }); end
+	if policy.lobby == false and lobby then room:set_members_only(false); fire("destroy-lobby-room", { room = room, newjid = room.jid }); end
 	if type(policy.password) == "string" then room:set_password(policy.password); end
 end
 
 local function guard_moderation(event)
-	local origin, stanza = event.origin, event.stanza;
-	if not moderation_needs_token or is_admin(stanza.attr.from) or origin.usher then return; end
-	return refuse(origin, stanza, { condition = "not-allowed", text = "Room modification disabled for guests" });
+	if not moderation_needs_token or is_admin(event.stanza.attr.from) or event.origin.usher then return; end
+	return refuse(event.origin, event.stanza, { condition = "not-allowed", text = "Guests may not change this room." });
 end
 
 -- 99, as upstream's check of tokens: after token_no_wildcard (100), before limits, locks and lobby.
@@ -122,5 +117,4 @@ module:hook("muc-occupant-pre-join", gate("join"), 99);
 module:hook("muc-occupant-pre-join", settle_in, -3.5);
 module:hook("muc-occupant-joined", set_up_room);
 -- Before Prosody's own handling (-2).
-module:hook("iq-set/bare/http://jabber.org/protocol/muc#owner:query", guard_moderation, -1);
-module:hook("iq-set/host/http://jabber.org/protocol/muc#owner:query", guard_moderation, -1);
+for _, to in ipairs { "bare", "host" } do module:hook("iq-set/" .. to .. "/" .. muc_ns .. "#owner:query", guard_moderation, -1); end

@@ -40,9 +40,7 @@ end
 
 -- Jitsi's plugins know no json.null and would show it as a value.
 local function without_null(value)
-	for k, v in pairs(type(value) == "table" and value or {}) do
-		if v == json.null then value[k] = nil; else without_null(v); end
-	end
+	for k, v in pairs(type(value) == "table" and value or {}) do if v == json.null then value[k] = nil; else without_null(v); end end
 	return value;
 end
 
@@ -68,9 +66,8 @@ function lib.read(status, body)
 	-- These two become element names.
 	local condition, code = (answer.condition or ""):match("^%l[%l-]*$"), (answer.jitsi_code or ""):match("^%l[%l-]*$");
 	condition = status == 503 and no_verdict.condition or condition or "not-allowed";
-	return {
-		unavailable = status == 503, decision_id = id, text = message .. " (" .. id .. ")", condition = condition, jitsi_code = code;
-	};
+	local text = message .. " (" .. id .. ")";
+	return { unavailable = status == 503, decision_id = id, text = text, condition = condition, jitsi_code = code };
 end
 
 local fields = "room domain auth_issuer str_tenant context_user context_group context_features context_room tenant_mismatch";
@@ -97,18 +94,16 @@ end
 
 -- Who a session is: the issuer's user, else the bearer of exactly this token. Guests are nobody.
 function lib.identity(session)
-	local user = session.jitsi_meet_context_user;
-	if not session.auth_token or type(user) ~= "table" or user.id == nil then return session.auth_token; end
-	return tostring(session.jitsi_meet_auth_issuer) .. "\0" .. tostring(user.id);
+	local user = session.jitsi_meet_context_user or {};
+	return user.id ~= nil and tostring(session.jitsi_meet_auth_issuer) .. "\0" .. tostring(user.id) or session.auth_token;
 end
 
 -- How to ask, by the module's options: ask(session, question), and the client below it, with connections of its own.
 -- ask waits, so it must run where util.async can; it returns the answer, and the news of the feed when it was asked.
 function lib.asker(http)
-	local async, profile = require "util.async", module:get_option_string("usher_profile");
-	local credential_file = module:get_option_string("usher_credential_file");
-	local client = { credential = credential_file and assert(io.open(credential_file)):read("*l") };
-	client.urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" });
+	local async, profile, file = require "util.async", module:get_option_string("usher_profile"), module:get_option_string("usher_credential_file");
+	local client = { urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" }) };
+	client.credential = file and assert(io.open(file)):read("*l");
 	client.post = http.new(client.urls, module:get_option_number("usher_timeout", 2), client.credential);
 
 	local function ask_once(question)

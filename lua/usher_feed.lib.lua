@@ -42,6 +42,7 @@ return function (usher, ask, client)
 
 	-- Asks about a session as a whole, or about one seat of it.
 	local function recheck(session, seat)
+		if session.destroyed then return; end
 		local id, room = session.usher_id, (seat or seats(session, true)[1] or {}).room;
 		local question = { stage = "recheck", host = host, room = room and room.jid };
 		question.room_requires_auth = seat and room._data.allowUnauthenticatedAccess == false;
@@ -52,9 +53,7 @@ return function (usher, ask, client)
 	end
 
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
-	function doubt(session, seat)
-		if not session.destroyed then async.runner(function () recheck(session, seat); end, watchers):run(true); end
-	end
+	function doubt(session, seat) async.runner(function () recheck(session, seat); end, watchers):run(true); end
 
 	local function hold(session, held)
 		local kept = eject and session.usher or {};
@@ -120,9 +119,7 @@ return function (usher, ask, client)
 	module:hook("resource-unbind", function (event) hold(event.session, nil); end);
 
 	if not eject then return feed; end
-	for _, session in pairs(prosody.full_sessions) do
-		if session.host == host then usher.watch(session, usher.news); end
-	end
+	for _, session in pairs(prosody.full_sessions) do if session.host == host then usher.watch(session, usher.news); end end
 	module:add_timer(0.1, function ()
 		if current and now() - seen > silence then feed.stop(); end
 		if not current then connect(); end

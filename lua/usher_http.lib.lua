@@ -44,9 +44,7 @@ local function new(urls, timeout, credential)
 
 	local function after(at) return endpoints[at.i % #endpoints + 1]; end
 
-	local function finish(request, ...)
-		if not request.done then request.done = true; request.callback(...); end
-	end
+	local function finish(request, ...) if not request.done then request.done = true; request.callback(...); end end
 
 	local function send(link, request)
 		local at, body = link.at, request.body;
@@ -89,7 +87,7 @@ local function new(urls, timeout, credential)
 		local time, half = now(), #endpoints > 1 and timeout / 2 or timeout;
 		while halved.next and halved.next.start + half <= time do
 			halved = halved.next;
-			local retry = #endpoints > 1 and not halved.done and halved.attempt == 1;
+			local retry = half < timeout and not halved.done and halved.attempt == 1;
 			if retry then drop(halved.link); attempt(halved, after(halved.at)); end
 		end
 		while ended.next and ended.next.start + timeout <= time do
@@ -103,10 +101,8 @@ local function new(urls, timeout, credential)
 	function listener.onattach(conn, link) links[conn], link.conn = link, conn; end
 
 	function listener.onconnect(conn)
-		local link = links[conn];
-		if link.dead then return conn:close(); end
 		conn:setoption("tcp-nodelay", true);
-		send(link, link.request);
+		if links[conn].dead then conn:close(); else send(links[conn], links[conn].request); end
 	end
 
 	function listener.onincoming(conn, data)
