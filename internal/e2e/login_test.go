@@ -103,6 +103,21 @@ func TestLogin_ATokenIsTakenFromTheAuthorizationHeader(t *testing.T) {
 	})
 }
 
+func TestLogin_ATokenThatAnotherModuleSetIsTaken(t *testing.T) {
+	modules, err := filepath.Abs("testdata/modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{PluginPaths: []string{modules}, Modules: []string{"e2e_session"}})
+		for _, via := range browserTransports {
+			header := http.Header{"X-Token": {e2e.Token(t, e2e.Claims{"room": "daily"})}}
+			s.Login(t, e2e.Who{Via: via, Header: header}).MustJoin("daily", string(via))
+		}
+	})
+}
+
 func TestLogin_AnRSATokenIsProvenByItsPEMKey(t *testing.T) {
 	private, public := mint.SharedKey(token.RS256)
 	publicPEM, err := mint.PublicPEM(public)

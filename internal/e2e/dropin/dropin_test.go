@@ -155,6 +155,18 @@ func TestDropIn_AllowlistOfJitsiIsHonoured(t *testing.T) {
 	})
 }
 
+func TestDropIn_AdminsAreExempt(t *testing.T) {
+	each(t, e2e.Setup{Admins: []string{"focus@meet.example.com"}}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `prosody.events.add_handler("pre-jitsi-authentication", function () return "focus"; end);`, nil)
+		s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"room": "another"})}).MustJoin("daily", "focus")
+		for _, q := range s.Gate.Questions() {
+			if q.Stage != "connect" {
+				t.Errorf("the verifier was asked about an admin's %s", q.Stage)
+			}
+		}
+	})
+}
+
 // Upstream registers its mechanism for all hosts: a login at a plain anonymous host beside it breaks.
 func TestDropIn_APlainAnonymousHostIsUntouched(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {

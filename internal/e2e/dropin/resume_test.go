@@ -1,0 +1,106 @@
+package dropin_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/client"
+)
+
+const streamManagement = "urn:xmpp:sm:3"
+
+// enable asks for a session that can be resumed (XEP-0198), and gives its id.
+func enable(v *e2e.Visitor) string {
+	v.MustSend(`<enable xmlns='urn:xmpp:sm:3' resume='true'/>`)
+	return v.MustExpect("an id to resume by", inStreamManagement("enabled")).Attr("id")
+}
+
+func inStreamManagement(name string) func(*client.Element) bool {
+	return func(e *client.Element) bool { return e.XMLName.Space == streamManagement && e.Name() == name }
+}
+
+// resume comes back to a session with a token, and gives what the server says to it: resumed or failed.
+func resume(t *testing.T, s *e2e.Stack, domain, token, id string) string {
+	t.Helper()
+	v := s.Connect(t, e2e.Who{Domain: domain, Token: token, Query: url.Values{"previd": {id}}})
+	if err := v.Authenticate(e2e.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	v.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>`, id)
+	answer := v.MustExpect("an answer to the resumption", func(e *client.Element) bool {
+		return e.XMLName.Space == streamManagement && (e.Name() == "resumed" || e.Name() == "failed")
+	})
+	return answer.Name()
+}
+
+// mine is a token of one user for one room.
+func mine(t *testing.T, room, jti string) string {
+	t.Helper()
+	return e2e.Token(t, e2e.Claims{"jti": jti, "room": room, "context": e2e.Claims{
+		"user": e2e.Claims{"id": "alice"}, "group": jti,
+	}})
+}
+
+// On 0.12 upstream keeps the old token's fields; on 13 it takes the new ones over and forgets the seat.
+func TestDropIn_AResumedSessionHasTheFieldsOfItsNewTokenAndNoSeatThatItDoesNotOpen(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		host := s.Login(t, e2e.Who{Token: user(t, "host")})
+		host.MustJoin("daily", "host")
+		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
+		id := enable(alice)
+		alice.MustJoin("daily", "alice")
+		alice.Close()
+		if answer := resume(t, s, "", mine(t, "daily", "second"), id); answer != "resumed" {
+			t.Fatalf("the same user with a new token: %s", answer)
+		}
+		var group string
+		s.Lua(t, fmt.Sprintf(`return prosody.full_sessions[%q].jitsi_meet_context_group;`, alice.JID), &group)
+		if group != "second" {
+			t.Errorf("the session has the fields of the %s token", group)
+		}
+	})
+}
+
+func TestDropIn_AResumedSessionLeavesARoomThatItsNewTokenDoesNotOpen(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		host := s.Login(t, e2e.Who{Token: user(t, "host")})
+		host.MustJoin("daily", "host")
+		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
+		id := enable(alice)
+		alice.MustJoin("daily", "alice")
+		alice.Close()
+		resume(t, s, "", mine(t, "weekly", "second"), id)
+		host.MustExpect("alice to leave the room", func(e *client.Element) bool {
+			return e.Name() == "presence" && e.Attr("type") == "unavailable" && strings.HasSuffix(e.Attr("from"), "/alice")
+		})
+	})
+}
+
+// On 13 upstream lets every token host judge a session that is resumed on any of them, by keys that are not its own.
+func TestDropIn_AResumptionOnOneHostIsNothingToAnother(t *testing.T) {
+	const second = `  second.example.com:
+    issuers: [{iss: my-app, keys: [{secret: "the secret of the second host, another one"}], audiences: [jitsi], subjects: ["*"]}]
+`
+	setup := e2e.Setup{Profiles: e2e.DefaultProfiles + second, Hosts: `VirtualHost "second.example.com" authentication = "usher"`}
+	each(t, setup, func(t *testing.T, s *e2e.Stack) {
+		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
+		id := enable(alice)
+		alice.Close()
+		if answer := resume(t, s, "", mine(t, "daily", "first"), id); answer != "resumed" {
+			t.Fatalf("resumption on its own host: %s", answer)
+		}
+		var open bool
+		s.Lua(t, fmt.Sprintf(`return prosody.full_sessions[%q] ~= nil;`, alice.JID), &open)
+		if !open {
+			t.Error("another host closed the session")
+		}
+		for _, q := range s.Gate.Questions() {
+			if q.Host != e2e.Domain {
+				t.Errorf("%s asked about a session of another host", q.Host)
+			}
+		}
+	})
+}
