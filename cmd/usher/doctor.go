@@ -153,7 +153,7 @@ func (d *doctor) dataDir() {
 
 // keys opens every source, URLs included, once.
 func (d *doctor) keys() {
-	r, err := openRules(d.cfg, nil, nil)
+	r, err := openRules(d.cfg, nil, nil, nil)
 	if err != nil {
 		d.found("keys", ill, "", "%v", err)
 		return

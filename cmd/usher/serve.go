@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +26,9 @@ import (
 
 type serveCmd struct{}
 
+// stopTime bounds what a stopping node still brings to its stores; what is left stays in the spill.
+const stopTime = 10 * time.Second
+
 func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	cfg, warnings, err := config.Load(config.Options{Path: c.Config, Env: os.Environ()})
 	if err != nil {
@@ -33,7 +38,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	for _, w := range warnings {
 		log.Warn(w.Text, "where", w.Where)
 	}
-	n, err := start(ctx, cfg, log)
+	n, err := start(ctx, cfg, s, log)
 	defer n.stop()
 	if err != nil {
 		return err
@@ -50,16 +55,18 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 
 // running is one node: everything that serve has opened, in the order of opening.
 type running struct {
-	log     *slog.Logger
-	release func()
-	redis   *redisconn.Client // nil: embedded
-	ledger  *revocation.Ledger
-	rules   atomic.Pointer[rules]
-	server  *server.Server
+	log      *slog.Logger
+	release  func()
+	redis    *redisconn.Client // nil: embedded
+	ledger   *revocation.Ledger
+	events   audit.Store
+	pipeline *audit.Pipeline
+	rules    atomic.Pointer[rules]
+	server   *server.Server
 }
 
 // start opens a node. Where something fails, what was opened before is there to be stopped.
-func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (n *running, err error) {
+func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger) (n *running, err error) {
 	n = &running{log: log, release: func() {}}
 	if err = makeDataDir(cfg); err != nil {
 		return n, err
@@ -80,20 +87,47 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (n *runnin
 	if n.ledger, err = openLedger(ctx, cfg, n.redis, log); err != nil {
 		return n, err
 	}
+	if err = n.openAudit(ctx, cfg, s.out); err != nil {
+		return n, err
+	}
 	r, err := openRules(cfg, n.ledger, nil, log)
 	if err != nil {
 		return n, &failure{exitUsage, err}
 	}
 	n.rules.Store(r)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.pipeline)
 	n.server, err = server.New(server.Options{
-		Config: cfg, Door: r.door, Audit: unrecorded{}, Feed: n.ledger.Feed(), Credentials: who, Registry: registry, Logger: log, Ready: n.ready,
+		Config: cfg, Door: r.door, Audit: n.pipeline, Feed: n.ledger.Feed(), Credentials: who, Registry: registry, Logger: log, Ready: n.ready,
 		Admin: []server.Route{
 			{Method: fiber.MethodGet, Path: "/v1/keys", Roles: []credential.Role{credential.Audit}, Handler: n.listKeys},
 		},
 	})
 	return n, err
+}
+
+// openAudit opens the store of events and the pipeline into it.
+func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	name, err := nodeName(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	pseudonyms, err := openPseudonyms(cfg)
+	if err != nil {
+		return &failure{exitUsage, err}
+	}
+	sink, err := openSink(cfg, out, n.log)
+	if err != nil {
+		return err
+	}
+	if n.events, err = openEvents(ctx, cfg, n.log); err != nil {
+		return err
+	}
+	n.pipeline, err = audit.Open(ctx, n.events, audit.Options{
+		Dir: spillDir(cfg), SpillMax: int64(cfg.Audit.SpillMax), Node: name, Names: cfg.Audit.Names,
+		Pseudonyms: pseudonyms, Sink: sink, Logger: n.log,
+	})
+	return err
 }
 
 // ready: no question is answered well before the revocations are loaded.
@@ -146,8 +180,16 @@ func (n *running) reload(path string) error {
 
 // stop closes what was opened, in the opposite order.
 func (n *running) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
 	if r := n.rules.Load(); r != nil {
 		r.close()
+	}
+	if n.pipeline != nil {
+		n.complain("audit", n.pipeline.Close(ctx))
+	}
+	if n.events != nil {
+		n.complain("audit store", n.events.Close())
 	}
 	if n.ledger != nil {
 		n.complain("revocation store", n.ledger.Close())
@@ -163,8 +205,3 @@ func (n *running) complain(what string, err error) {
 		n.log.Error(fmt.Sprintf("the %s did not close well", what), "error", err)
 	}
 }
-
-// unrecorded drops events until the audit's store is wired in.
-type unrecorded struct{}
-
-func (unrecorded) Record(audit.Event) {}

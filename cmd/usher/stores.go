@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 
+	"github.com/usher-im/usher/internal/audit"
+	auditsqlite "github.com/usher-im/usher/internal/audit/sqlitestore"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
@@ -46,3 +51,56 @@ func openLedger(ctx context.Context, cfg *config.Config, redis *redisconn.Client
 	}
 	return revocation.Open(store, revocation.Options{Logger: log}), nil
 }
+
+// auditDir and spillDir are the audit's folders in data_dir: the embedded store, and what waits for a store.
+func auditDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "audit") }
+
+func spillDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "spill") }
+
+// openPseudonyms reads the key under which user ids and addresses are hidden; nil where they are not.
+func openPseudonyms(cfg *config.Config) (*audit.Pseudonyms, error) {
+	key := []byte(cfg.Audit.PseudonymKey)
+	if path := cfg.Audit.PseudonymKeyFile; path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("audit.pseudonym_key_file (%s) cannot be read: %w", cfg.Where("audit.pseudonym_key_file"), err)
+		}
+		key = bytes.TrimSpace(b)
+	}
+	return audit.NewPseudonyms(key), nil
+}
+
+// openEvents opens the store of events.
+func openEvents(ctx context.Context, cfg *config.Config, log *slog.Logger) (audit.Store, error) {
+	store, err := auditsqlite.Open(ctx, auditDir(cfg), auditsqlite.Options{
+		Retention: cfg.Audit.Retention, MaxSize: int64(cfg.Audit.MaxSize), Logger: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the audit store %s cannot be opened: %w", auditDir(cfg), err)
+	}
+	return store, nil
+}
+
+// openSink opens where events go besides the store; nil where they do not.
+func openSink(cfg *config.Config, out io.Writer, log *slog.Logger) (*audit.Sink, error) {
+	format := audit.AppendJSON
+	switch cfg.Audit.Sink {
+	case "none", "":
+		return nil, nil
+	case "ocsf":
+		return nil, usage("audit.sink: ocsf is not built in yet: use jsonl")
+	}
+	if cfg.Audit.SinkPath == "-" {
+		return audit.NewSink(unclosed{out}, format, log), nil
+	}
+	f, err := os.OpenFile(cfg.Audit.SinkPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("audit.sink_path (%s) cannot be written: %w", cfg.Where("audit.sink_path"), err)
+	}
+	return audit.NewSink(f, format, log), nil
+}
+
+// unclosed lends a stream that others use as well.
+type unclosed struct{ io.Writer }
+
+func (unclosed) Close() error { return nil }
