@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/client"
 	"github.com/usher-im/usher/internal/e2e/prosody"
 )
 
@@ -187,7 +188,8 @@ func TestDropIn_APlainAnonymousHostIsUntouched(t *testing.T) {
 // Upstream lets every user of every other server in.
 func TestDropIn_OtherServersUsersAreAdmittedOnlyWhenListed(t *testing.T) {
 	each(t, e2e.Setup{MUC: `usher_s2s_allow = { "visitors.example.com" }`}, func(t *testing.T, s *e2e.Stack) {
-		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		host := s.Login(t, e2e.Who{Token: user(t, "host")})
+		host.MustJoin("daily", "host")
 		for from, want := range map[string]string{"visitors.example.com": "", "elsewhere.example.com": "not-allowed"} {
 			var got string
 			s.Lua(t, fmt.Sprintf(`local st, answer = require "util.stanza", "";
@@ -201,6 +203,11 @@ func TestDropIn_OtherServersUsersAreAdmittedOnlyWhenListed(t *testing.T) {
 				return answer;`, from), &got)
 			if got != want {
 				t.Errorf("a user of %s was answered with %q, want %q", from, got, want)
+			}
+			if want == "" {
+				host.MustExpect("the listed server's user", func(e *client.Element) bool {
+					return e.Name() == "presence" && strings.HasSuffix(e.Attr("from"), "/"+from)
+				})
 			}
 		}
 	})

@@ -1,0 +1,101 @@
+package dropin_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/usher-im/usher/internal/e2e"
+)
+
+// daily is the Lua expression for the room of these tests.
+const daily = `prosody.hosts["conference.meet.example.com"].modules.muc.get_room_from_jid("daily@conference.meet.example.com")`
+
+// with is a token whose context has a room section.
+func with(t *testing.T, room e2e.Claims) string {
+	t.Helper()
+	return e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": e2e.Claims{"id": "u1"}, "room": room}})
+}
+
+func TestDropIn_ATokenSetsAndRemovesTheRoomsPassword(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		password := func() (p string) {
+			s.Lua(t, `return `+daily+`:get_password() or "";`, &p)
+			return p
+		}
+		s.Login(t, e2e.Who{Token: with(t, e2e.Claims{"password": "sesame"})}).MustJoin("daily", "setter")
+		if got := password(); got != "sesame" {
+			t.Errorf("the password is %q", got)
+		}
+		if refused := s.Login(t, e2e.Who{Token: user(t, "u2")}).MustBeRefused("daily", "late"); refused.Condition != "not-authorized" {
+			t.Errorf("without the password: %v", refused)
+		}
+		s.Login(t, e2e.Who{Token: with(t, e2e.Claims{"password": "", "security_bypass": true})}).MustJoin("daily", "remover")
+		if got := password(); got != "" {
+			t.Errorf("the password is still %q", got)
+		}
+	})
+}
+
+// Lobby rooms are made by Jitsi's own plugin; usher fires its events.
+func TestDropIn_ATokenTurnsTheLobbyOnAndOff(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `prosody.lobby = {};
+			prosody.events.add_handler("create-lobby-room", function (event)
+				event.room._data.lobbyroom = "lobby"; prosody.lobby[#prosody.lobby + 1] = "on";
+			end);
+			prosody.events.add_handler("destroy-lobby-room", function (event)
+				event.room._data.lobbyroom = nil; prosody.lobby[#prosody.lobby + 1] = "off";
+			end);`, nil)
+		for i, lobby := range []any{true, nil, "true", false, false} {
+			room := e2e.Claims{}
+			if lobby != nil {
+				room["lobby"] = lobby
+			}
+			s.Login(t, e2e.Who{Token: with(t, room)}).MustJoin("daily", fmt.Sprint("n", i))
+		}
+		var got []string
+		s.Lua(t, `return prosody.lobby;`, &got)
+		if fmt.Sprint(got) != "[on off]" {
+			t.Errorf("the lobby went %v", got)
+		}
+	})
+}
+
+func TestDropIn_SecurityBypassEntersPastPasswordAndMembersOnly(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		s.Lua(t, daily+`:set_password("sesame"); `+daily+`:set_members_only(true);`, nil)
+		s.Login(t, e2e.Who{Token: user(t, "plain")}).MustBeRefused("daily", "plain")
+		s.Login(t, e2e.Who{Token: with(t, e2e.Claims{"security_bypass": "yes"})}).MustBeRefused("daily", "nearly")
+		s.Login(t, e2e.Who{Token: with(t, e2e.Claims{"security_bypass": true})}).MustJoin("daily", "bypass")
+		inUser := e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": e2e.Claims{"id": "u3", "security_bypass": true}}})
+		s.Login(t, e2e.Who{Token: inUser}).MustJoin("daily", "as upstream has it")
+	})
+}
+
+// Where Jitsi's module is loaded, the work is left to it.
+func TestDropIn_JitsisModulesAreLeftTheirWork(t *testing.T) {
+	folder := t.TempDir()
+	for _, module := range []string{"token_affiliation", "token_security_ondemand"} {
+		if err := os.WriteFile(filepath.Join(folder, "mod_"+module+".lua"), []byte("-- in its place"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setup := e2e.Setup{PluginPaths: []string{folder}, MUCModules: []string{"token_affiliation", "token_security_ondemand"}}
+	each(t, setup, func(t *testing.T, s *e2e.Stack) {
+		owner := e2e.Token(t, e2e.Claims{"context": e2e.Claims{
+			"user": e2e.Claims{"id": "u1", "moderator": true}, "room": e2e.Claims{"password": "sesame"}}})
+		s.Login(t, e2e.Who{Token: user(t, "first")}).MustJoin("daily", "first")
+		self := s.Login(t, e2e.Who{Token: owner}).MustJoin("daily", "me")
+		if got := self.Find("x/item").Attr("affiliation"); got != "none" {
+			t.Errorf("usher made its user %q", got)
+		}
+		var password string
+		s.Lua(t, `return `+daily+`:get_password() or "";`, &password)
+		if password != "" {
+			t.Error("usher set the password")
+		}
+	})
+}
