@@ -168,6 +168,17 @@ func TestDropIn_AdminsAreExempt(t *testing.T) {
 	})
 }
 
+// Breakout and lobby rooms are of MUCs that do not load the check, as upstream.
+func TestDropIn_AMUCWithoutTheCheckIsNotAskedAbout(t *testing.T) {
+	each(t, e2e.Setup{Hosts: `Component "breakout.meet.example.com" "muc"`}, func(t *testing.T, s *e2e.Stack) {
+		v := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"room": "another"})})
+		v.MustJoin("daily@breakout.meet.example.com", "me")
+		if asked := s.Gate.Questions(); len(asked) != 1 {
+			t.Errorf("the verifier was asked %d times, want once at login", len(asked))
+		}
+	})
+}
+
 // Upstream registers its mechanism for all hosts: a login at a plain anonymous host beside it breaks.
 func TestDropIn_APlainAnonymousHostIsUntouched(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
