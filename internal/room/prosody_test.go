@@ -170,7 +170,9 @@ func TestNames_EveryCodePointIsPreparedAsProsodyPreparesIt(t *testing.T) {
 	}
 	var names []string
 	for r := rune(1); r <= 0x10FFFF; r++ {
-		if r < 0xD800 || r > 0xDFFF {
+		// Behind plane 2 there is nothing but tags (plane 14), private use, and the ends of planes.
+		sameAsItsNeighbours := r > 0x2FFFF && r>>12 != 0xE0 && r&0xFFFF > 0x10 && r&0xFFFF < 0xFFF0
+		if r>>11 != 0xD800>>11 && !sameAsItsNeighbours {
 			names = append(names, string(r))
 		}
 	}
@@ -189,7 +191,7 @@ func TestNames_MixturesOfScriptsArePreparedAsProsodyPreparesThem(t *testing.T) {
 		return
 	}
 	random := rand.New(rand.NewPCG(3454, 3920))
-	names := make([]string, 100_000)
+	names := make([]string, 40_000)
 	for i := range names {
 		mix := [][2]rune{scripts[random.IntN(len(scripts))], scripts[random.IntN(len(scripts))], {0x300, 0x36F}}
 		var b strings.Builder
