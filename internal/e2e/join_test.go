@@ -127,8 +127,9 @@ func TestJoin_TheTokenGivesTheAffiliationNotHavingComeFirst(t *testing.T) {
 		for i, c := range cases {
 			v := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": c.user}})})
 			self := v.MustJoin(fmt.Sprintf("room%d", i), "me")
-			if got := self.Find("x/item").Attr("affiliation"); got != c.want {
-				t.Errorf("user %v became %q, want %q", c.user, got, c.want)
+			role := map[string]string{"member": "participant", "owner": "moderator"}[c.want]
+			if item := self.Find("x/item"); item.Attr("affiliation") != c.want || item.Attr("role") != role {
+				t.Errorf("user %v became %v, want %s and %s", c.user, item, c.want, role)
 			}
 		}
 	})
