@@ -1,0 +1,91 @@
+package server_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/revocation"
+)
+
+type line struct {
+	Cursor           string
+	Keys             []string
+	Keepalive, Reset bool
+}
+
+// follow reads the feed from cursor; the function gives its next line, keep-alives left out.
+func (n *node) follow(cursor string) (next func() line) {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), "GET", "http://"+n.server.VerifyAddress()+"/v1/feed?cursor="+url.QueryEscape(cursor), nil)
+	must(n.t, err)
+	resp, err := n.client.Do(req)
+	must(n.t, err)
+	n.t.Cleanup(func() { resp.Body.Close() })
+	lines := bufio.NewScanner(resp.Body)
+	return func() line {
+		n.t.Helper()
+		for lines.Scan() {
+			var l line
+			must(n.t, json.Unmarshal(lines.Bytes(), &l))
+			if !l.Keepalive {
+				return l
+			}
+		}
+		n.t.Fatalf("the feed ended: %v", lines.Err())
+		return line{}
+	}
+}
+
+func (n *node) revokeJTI(jti string) {
+	n.t.Helper()
+	r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectJTI, Issuer: "my-app", Value: jti}, time.Now())
+	must(n.t, err)
+	_, err = n.ledger.Revoke(n.t.Context(), []revocation.Revocation{r})
+	must(n.t, err)
+}
+
+func TestFeed_TellsTheKeysThatAnAllowGaveAndMissesNothingBehindACursor(t *testing.T) {
+	n := start(t, base)
+	allowed := n.verify(question(t, map[string]any{"token": mintToken(t, "leaked")}))
+	var keys []string
+	for _, k := range allowed.body["revocation_keys"].([]any) {
+		keys = append(keys, k.(string))
+	}
+	next := n.follow("")
+	first := next()
+	if !first.Reset || first.Cursor == "" {
+		t.Fatalf("a follower without a cursor is told to ask about all: %+v", first)
+	}
+	n.revokeJTI("leaked")
+	told := next()
+	if len(told.Keys) != 1 || !slices.Contains(keys, told.Keys[0]) {
+		t.Fatalf("%+v is none of %v", told, keys)
+	}
+	n.revokeJTI("another")
+	if again := n.follow(told.Cursor)(); again.Reset || len(again.Keys) != 1 || slices.Contains(keys, again.Keys[0]) {
+		t.Fatalf("behind the cursor: %+v", again)
+	}
+	if strange := n.follow("nowhere-7")(); !strange.Reset {
+		t.Fatalf("a cursor of another store: %+v", strange)
+	}
+}
+
+func TestFeed_EndsWithItsServer(t *testing.T) {
+	n := start(t, base)
+	next := n.follow("")
+	next()
+	before := time.Now()
+	n.stop()
+	if err := <-n.stopped; err != nil {
+		t.Error(err)
+	}
+	n.stopped <- nil
+	if took := time.Since(before); took > 3*time.Second {
+		t.Errorf("the feed held the server up for %v", took)
+	}
+}
