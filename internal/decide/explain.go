@@ -142,7 +142,8 @@ func (e *explainer) revocation(ctx context.Context, c *token.Claims) {
 		e.skip("revocation", "is judged for tokens whose key was found")
 		return
 	}
-	proven, problem := e.trial.proven()
+	_, signed := nameOf("", "", e.trial.raw)
+	proven, problem := e.trial.proven(signed)
 	if problem != nil {
 		e.skip("revocation", "needs times that can be read")
 		return

@@ -42,13 +42,14 @@ type Proven struct {
 	// Full and Short are what Options.Encode made of it.
 	Full, Short []byte
 
-	host       string
-	profile    *profile
-	issuer     *issuer
-	generation uint64
-	notAfter   time.Time // of the key; zero: no end
-	marks      revocation.Marks
-	room       room.Prepared
+	name, grant sum // in the cache
+	host        string
+	profile     *profile
+	issuer      *issuer
+	generation  uint64
+	notAfter    time.Time // of the key; zero: no end
+	marks       revocation.Marks
+	room        room.Prepared
 	// static is the first failure among audience, subject and required claims, which depend on nothing but the
 	// claims and the config; nil where they pass.
 	static *reason.Problem
@@ -64,8 +65,8 @@ func (p *Proven) weight() int { return 1024 + 2*len(p.Claims.Raw) + len(p.Full) 
 
 // prove runs the checks up to the signature, or finds that they were run before.
 func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, now time.Time) {
-	k := keyOf(p.Name, q.Host, q.Token)
-	if v.Proven = d.proven.seen(k, now); v.Proven != nil {
+	name, signed := nameOf(p.Name, q.Host, q.Token)
+	if v.Proven = d.proven.seen(name, now); v.Proven != nil {
 		return
 	}
 	t := trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}
@@ -76,21 +77,21 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 		}
 		return
 	}
-	proven, problem := t.proven()
+	proven, problem := t.proven(signed)
 	if v.Problem = problem; problem != nil {
 		v.Claimed, v.IssuerBlock = t.token, t.issuer.Iss
 		return
 	}
 	proven.RevocationKeys = d.options.Revocations.FeedKeys(&proven.marks)
-	var g cacheKey
-	proven.Grant, g = d.proven.grantFor(k)
+	proven.name = name
+	proven.Grant, proven.grant = d.proven.grantFor(name)
 	proven.Full, proven.Short = d.options.Encode(proven)
-	d.proven.keep(k, g, proven)
+	d.proven.keep(proven)
 	v.Proven = proven
 }
 
 // proven draws from a verified token all that its claims alone decide.
-func (t *trial) proven() (*Proven, *reason.Problem) {
+func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 	c := &t.token.Claims
 	times, problem := c.Times(t.issuer.time.Timestamps)
 	if problem != nil {
@@ -101,7 +102,7 @@ func (t *trial) proven() (*Proven, *reason.Problem) {
 		Algorithm:   t.algorithm,
 		Kid:         t.token.Header.Kid,
 		KeyID:       t.key.ID,
-		Fingerprint: token.Fingerprint(t.token.SigningInput),
+		Fingerprint: [16]byte(signed[:16]),
 		Times:       times,
 		UserID:      t.profile.userOf(c),
 		User:        policy.User(c),

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
+
+	"github.com/usher-im/usher/internal/token"
 )
 
 // FeatureRules are an issuer's rules about features (issuers[].features).
@@ -28,10 +29,9 @@ func Features(raw json.RawMessage, rules FeatureRules) (features map[string]bool
 	if len(raw) == 0 && !rules.set() {
 		return nil, nil
 	}
-	claimed, notes := claimedFeatures(raw)
-	features = make(map[string]bool, len(claimed)+len(rules.Default)+len(rules.Force))
-	for _, name := range slices.Sorted(maps.Keys(claimed)) {
-		granted, note := normal(claimed[name])
+	features = make(map[string]bool, len(rules.Default)+len(rules.Force))
+	sound := len(raw) == 0 || token.Members(raw, func(name string, value json.RawMessage) {
+		granted, note := normal(value)
 		if granted && rules.HasAllow && !slices.Contains(rules.Allow, name) {
 			granted, note = false, "is not on the issuer's list (features.allow)"
 		}
@@ -39,6 +39,11 @@ func Features(raw json.RawMessage, rules FeatureRules) (features map[string]bool
 			notes = append(notes, fmt.Sprintf("feature %.64q %s", name, note))
 		}
 		features[name] = granted
+	})
+	slices.Sort(notes)
+	if !sound { // what is not an object grants nothing
+		clear(features)
+		notes = []string{"context.features is not an object and counts as empty"}
 	}
 	for name, granted := range rules.Default {
 		if _, named := features[name]; !named {
@@ -49,33 +54,22 @@ func Features(raw json.RawMessage, rules FeatureRules) (features map[string]bool
 	return features, notes
 }
 
-// claimedFeatures reads the claim; what is not an object grants nothing.
-func claimedFeatures(raw json.RawMessage) (map[string]json.RawMessage, []string) {
-	if len(raw) == 0 {
-		return nil, nil
-	}
-	var claimed map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &claimed); err != nil || claimed == nil {
-		return nil, []string{"context.features is not an object and counts as empty"}
-	}
-	return claimed, nil
-}
-
 // normal reads one value as Jitsi's issuers write them. Only what plainly means true grants.
 func normal(raw json.RawMessage) (granted bool, note string) {
-	word := string(raw)
-	if len(raw) > 0 && raw[0] == '"' {
-		if err := json.Unmarshal(raw, &word); err != nil {
-			word = ""
-		}
-	} else if number, err := strconv.ParseFloat(word, 64); err == nil && (number == 0 || number == 1) {
-		return number == 1, ""
-	}
-	switch word {
-	case "true":
+	switch string(raw) { // nearly every value there is
+	case `true`, `"true"`:
 		return true, ""
-	case "false":
+	case `false`, `"false"`:
 		return false, ""
+	}
+	var value any
+	if json.Unmarshal(raw, &value) == nil {
+		switch value {
+		case "true", 1.0:
+			return true, ""
+		case "false", 0.0:
+			return false, ""
+		}
 	}
 	return false, fmt.Sprintf("is %.64s and counts as false", raw)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // nameBytes is how much of an encrypted key goes out. The feed's keys are hints and two that meet by chance cost one
@@ -49,10 +50,20 @@ func (c *ciphers) learn(bytes [16]byte) {
 	c.known.Store(&known)
 }
 
-func (s *secret) name(k Key) string {
-	var block [16]byte
-	s.block.Encrypt(block[:], k[:])
-	return base64.RawURLEncoding.EncodeToString(block[:nameBytes])
+// namesOf encrypts and spells keys in one piece of memory, since it is done for every new token.
+func (s *secret) namesOf(keys []Key) []string {
+	const spelt = nameBytes / 3 * 4
+	names := make([]string, len(keys))
+	room := make([]byte, aes.BlockSize+spelt*len(keys))
+	block, text := room[:aes.BlockSize], room[aes.BlockSize:]
+	for i := range keys {
+		copy(block, keys[i][:])
+		s.block.Encrypt(block, block)
+		base64.RawURLEncoding.Encode(text[:spelt], block[:nameBytes])
+		names[i] = unsafe.String(&text[0], spelt) // nobody writes there again
+		text = text[spelt:]
+	}
+	return names
 }
 
 // names gives every name under which keys were ever handed out.
@@ -63,9 +74,7 @@ func (c *ciphers) names(keys []Key) []string {
 	}
 	names := make([]string, 0, len(keys)*len(*p))
 	for i := range *p {
-		for _, k := range keys {
-			names = append(names, (*p)[i].name(k))
-		}
+		names = append(names, (*p)[i].namesOf(keys)...)
 	}
 	return names
 }
@@ -77,12 +86,9 @@ func (c *ciphers) of(m *Marks) []string {
 		return nil
 	}
 	current := &(*p)[len(*p)-1]
-	names := make([]string, 0, int(m.n)+len(m.rooms))
-	for _, k := range m.keys[:m.n] {
-		names = append(names, current.name(k))
-	}
-	for _, k := range m.rooms {
-		names = append(names, current.name(k))
+	names := current.namesOf(m.keys[:m.n])
+	if len(m.rooms) > 0 {
+		names = append(names, current.namesOf(m.rooms)...)
 	}
 	return names
 }

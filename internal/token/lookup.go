@@ -18,6 +18,24 @@ func (c *Claims) Lookup(path string) (json.RawMessage, bool) {
 	return value, value != nil && string(value) != "null"
 }
 
+// Members gives each member of a JSON object of the claims to yield, its value as signed. It tells whether raw is such an
+// object, which may turn out after some members.
+func Members(raw json.RawMessage, yield func(name string, value json.RawMessage)) bool {
+	var s scanner
+	s.begin("payload", raw)
+	if s.fault != "" {
+		return false
+	}
+	for o := s.object(); s.next(&o); {
+		from := s.pos
+		if s.skip(); s.fault == "" {
+			yield(o.name, s.since(from))
+		}
+	}
+	s.end()
+	return s.fault == ""
+}
+
 // Identity finds a claim that names somebody or something: a string, or a whole number as its digits, as
 // Context.UserID is read. Of any other type, or empty, it names nobody.
 func (c *Claims) Identity(path string) (string, bool) {

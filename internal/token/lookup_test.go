@@ -1,6 +1,9 @@
 package token_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/usher-im/usher/internal/token"
@@ -30,5 +33,26 @@ func TestLookup_InClaimsOfNobodyFindsNothing(t *testing.T) {
 	var none token.Claims
 	if got, ok := none.Lookup("iss"); ok {
 		t.Errorf("found %s", got)
+	}
+}
+
+func TestMembers_AreGivenAsSignedAndOnlyFromAnObject(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"a":true, "b" : [1,{"c":null}],"d\u0065":"\u00e9"}`: `a=true b=[1,{"c":null}] de="\u00e9" true`,
+		`{}`:               `true`,
+		`{"a":1,"a":2}`:    `a=1 false`,
+		`{"a":1}x`:         `a=1 false`,
+		`{"a":1,`:          `a=1 false`,
+		`[1]`:              `false`,
+		``:                 `false`,
+		"{\"a\":\"\xff\"}": `false`,
+	} {
+		var got strings.Builder
+		sound := token.Members(json.RawMessage(raw), func(name string, value json.RawMessage) {
+			fmt.Fprintf(&got, "%s=%s ", name, value)
+		})
+		if fmt.Fprint(&got, sound); got.String() != want {
+			t.Errorf("%s: got %s, want %s", raw, got.String(), want)
+		}
 	}
 }

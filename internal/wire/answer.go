@@ -1,76 +1,109 @@
 package wire
 
 import (
-	"encoding/json"
+	"bytes"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/policy"
 	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/token"
 )
 
-// allowance is all of an allow that the claims alone decide.
-type allowance struct {
-	Grant          string           `json:"grant,omitempty"`
-	Features       *map[string]bool `json:"features,omitempty"`
-	Affiliation    string           `json:"affiliation,omitempty"`
-	RoomPolicy     *roomPolicy      `json:"room_policy,omitempty"`
-	Claims         *claims          `json:"claims,omitempty"`
-	Context        *context         `json:"context,omitempty"`
-	ExpiresAt      int64            `json:"expires_at,omitempty"`
-	RecheckAt      int64            `json:"recheck_at,omitempty"`
-	RevocationKeys []string         `json:"revocation_keys,omitempty"`
-}
-
-type roomPolicy struct {
-	Lobby          *bool   `json:"lobby,omitempty"`
-	Password       *string `json:"password,omitempty"`
-	SecurityBypass bool    `json:"security_bypass,omitempty"`
-}
-
-type claims struct {
-	Iss  string          `json:"iss"`
-	Sub  string          `json:"sub"`
-	Room json.RawMessage `json:"room,omitempty"`
-}
-
-type context struct {
-	User   json.RawMessage `json:"user,omitempty"`
-	Group  json.RawMessage `json:"group,omitempty"`
-	Room   json.RawMessage `json:"room,omitempty"`
-	Tenant string          `json:"tenant,omitempty"`
-}
-
 // EncodeProven writes what every allow says of a proven token, as members that follow others (each with a comma before
-// it): all of it for the question that showed the token, and what a join needs for one that came with the grant.
+// it): all of it for the question that showed the token, and what a join needs for one that came with the grant. It is
+// written by hand, since it stands on the way of every new token: encoding/json takes ten times as long.
 func EncodeProven(p *decide.Proven) (full, short []byte) {
-	join := allowance{Affiliation: p.Affiliation}
-	if r := p.RoomPolicy; r != nil {
-		join.RoomPolicy = &roomPolicy{Lobby: r.Lobby, Password: r.Password, SecurityBypass: r.SecurityBypass}
-	}
-	all := join
-	all.Grant, all.ExpiresAt, all.RecheckAt, all.RevocationKeys = p.Grant, p.ExpiresAt, p.RecheckAt, p.RevocationKeys
-	if p.Features != nil {
-		all.Features = &p.Features
-	}
-	all.Claims = &claims{Iss: p.Claims.Issuer, Sub: p.Claims.Subject}
-	all.Claims.Room, _ = p.Claims.Lookup("room")
-	if c := p.Claims.Context; c.Present || p.User != nil {
-		all.Context = &context{User: p.User, Group: c.Group, Room: c.Room, Tenant: c.Tenant}
-	}
-	return members(all), members(join)
+	scratch := scratches.Get().(*[]byte)
+	defer scratches.Put(scratch)
+	b := appendAffiliation((*scratch)[:0], p)
+	joins := len(b)
+	b = appendIdentity(b, p)
+	*scratch = b
+	full = bytes.Clone(b) // kept for long, so without room that is not used
+	return full, full[:joins:joins]
 }
 
-func members(a allowance) []byte {
-	b, err := json.Marshal(a)
-	if err != nil {
-		// Every raw part was read by the token's own strict scanner: a failure here is a bug, not an input.
-		panic("a proven token cannot be written as JSON: " + err.Error())
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendAffiliation writes what a join needs.
+func appendAffiliation(b []byte, p *decide.Proven) []byte {
+	b = appendText(b, "affiliation", p.Affiliation)
+	if p.RoomPolicy != nil {
+		b = appendRoomPolicy(appendName(b, "room_policy"), p.RoomPolicy)
 	}
-	if len(b) == len("{}") {
-		return nil
+	return b
+}
+
+func appendRoomPolicy(b []byte, r *policy.RoomPolicy) []byte {
+	start := len(b)
+	if r.Lobby != nil {
+		b = strconv.AppendBool(appendName(b, "lobby"), *r.Lobby)
 	}
-	b[0] = ','
-	return b[:len(b)-1]
+	if r.Password != nil {
+		b = appendString(appendName(b, "password"), *r.Password)
+	}
+	if r.SecurityBypass {
+		b = append(b, `,"security_bypass":true`...)
+	}
+	return braced(b, start)
+}
+
+// appendIdentity writes what a session needs once, beside what a join needs.
+func appendIdentity(b []byte, p *decide.Proven) []byte {
+	b = appendText(b, "grant", p.Grant)
+	if p.Features != nil {
+		b = appendFeatures(appendName(b, "features"), p.Features)
+	}
+	b = appendClaims(appendName(b, "claims"), &p.Claims)
+	if p.Claims.Context.Present || p.User != nil {
+		b = appendContext(appendName(b, "context"), p)
+	}
+	b = appendSeconds(b, "expires_at", p.ExpiresAt)
+	b = appendSeconds(b, "recheck_at", p.RecheckAt)
+	if len(p.RevocationKeys) > 0 {
+		b = appendStrings(appendName(b, "revocation_keys"), p.RevocationKeys)
+	}
+	return b
+}
+
+func appendContext(b []byte, p *decide.Proven) []byte {
+	c, start := &p.Claims.Context, len(b)
+	b = appendRaw(b, "user", p.User)
+	b = appendRaw(b, "group", c.Group)
+	b = appendRaw(b, "room", c.Room)
+	b = appendText(b, "tenant", c.Tenant)
+	return braced(b, start)
+}
+
+func appendFeatures(b []byte, features map[string]bool) []byte {
+	var room [16]string
+	names := room[:0]
+	for name := range features {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	start := len(b)
+	for _, name := range names {
+		b = append(appendString(append(b, ','), name), ':')
+		b = strconv.AppendBool(b, features[name])
+	}
+	return braced(b, start)
+}
+
+// appendClaims writes the claims that Jitsi's plugins read beside the context; room as it was signed.
+func appendClaims(b []byte, c *token.Claims) []byte {
+	b = appendString(append(b, `{"iss":`...), c.Issuer)
+	b = appendString(appendName(b, "sub"), c.Subject)
+	switch {
+	case c.RoomIsArray:
+		b = appendStrings(appendName(b, "room"), c.Room)
+	case c.HasRoom:
+		b = appendString(appendName(b, "room"), c.Room[0])
+	}
+	return append(b, '}')
 }
 
 // AppendAnswer writes the body of a verdict (status 200) to b. NeedToken and allows are written from prepared parts.
@@ -104,7 +137,7 @@ func AppendUnavailable(b []byte, code reason.Code, decisionID string) []byte {
 	b = append(b, `","reason":"`...)
 	b = append(b, code...)
 	b = append(b, `","message":`...)
-	b = strconv.AppendQuote(b, code.Info().Message)
+	b = appendString(b, code.Info().Message)
 	return append(b, '}')
 }
 
@@ -115,7 +148,7 @@ func appendDeny(b []byte, p *reason.Problem, decisionID string) []byte {
 	b = append(b, `","reason":"`...)
 	b = append(b, p.Code...)
 	b = append(b, `","message":`...)
-	b = strconv.AppendQuote(b, info.Message)
+	b = appendString(b, info.Message)
 	b = append(b, `,"condition":"`...)
 	b = append(b, info.Condition...)
 	b = append(b, '"')

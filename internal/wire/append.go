@@ -1,0 +1,84 @@
+package wire
+
+import (
+	"encoding/json"
+	"strconv"
+)
+
+// What follows appends JSON. Every member comes with a comma before it; braced turns the first of them into the brace
+// of its object.
+
+// braced makes an object of the members that begin at start.
+func braced(b []byte, start int) []byte {
+	if len(b) == start {
+		return append(b, `{}`...)
+	}
+	b[start] = '{'
+	return append(b, '}')
+}
+
+func appendText(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendString(appendName(b, name), value)
+}
+
+// appendRaw appends JSON as it was signed: the token's own strict scanner has read it.
+func appendRaw(b []byte, name string, value json.RawMessage) []byte {
+	if len(value) == 0 {
+		return b
+	}
+	return append(appendName(b, name), value...)
+}
+
+func appendSeconds(b []byte, name string, value int64) []byte {
+	if value == 0 {
+		return b
+	}
+	return strconv.AppendInt(appendName(b, name), value, 10)
+}
+
+// appendName takes names of ours alone, which have nothing to escape.
+func appendName(b []byte, name string) []byte {
+	return append(append(append(b, `,"`...), name...), `":`...)
+}
+
+func appendStrings(b []byte, values []string) []byte {
+	b = append(b, '[')
+	for n, v := range values {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, v)
+	}
+	return append(b, ']')
+}
+
+// appendString appends a string that is valid UTF-8 (RFC 8259, section 7).
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		b = append(b, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, `\n`...)
+		case '\r':
+			b = append(b, `\r`...)
+		case '\t':
+			b = append(b, `\t`...)
+		default:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	return append(append(b, s[from:]...), '"')
+}
