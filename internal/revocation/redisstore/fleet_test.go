@@ -161,3 +161,9 @@ func (w watched) settle(t testing.TB) {
 		return err == nil && strings.Contains(info, "role:master") && strings.Count(info, "state=online") == 2
 	})
 }
+
+func line(info, name string) string {
+	_, rest, _ := strings.Cut(info, name+":")
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}

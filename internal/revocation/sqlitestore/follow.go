@@ -3,7 +3,11 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/usher-im/usher/internal/revocation"
@@ -67,41 +71,54 @@ func (s *Store) purge(ctx context.Context) error {
 	})
 }
 
-// part is how many rows one read takes: short reads let the write-ahead log be folded back in between.
+// part is how many entries one read takes: short reads let the write-ahead log be folded back in between.
 const part = 20_000
+
+// SQLite puts each part into one text, since the way of a row through database/sql costs more than the row.
+const partQuery = `SELECT max(seq), group_concat(hex(id) || kind || ',' || issued_before || ',' || expires_at, ';')
+	FROM (SELECT * FROM revocations WHERE seq > ? ORDER BY seq LIMIT ?)`
 
 // Snapshot implements revocation.Store.
 func (s *Store) Snapshot(ctx context.Context, yield func([]revocation.Entry) error) error {
+	entries := make([]revocation.Entry, 0, part)
 	for after := int64(0); ; {
-		found, last, err := s.part(ctx, after)
-		if err != nil || len(found) == 0 {
+		var last sql.NullInt64
+		var text sql.NullString
+		if err := s.read.QueryRowContext(ctx, partQuery, after, part).Scan(&last, &text); err != nil || !last.Valid {
 			return err
 		}
-		if err := yield(found); err != nil {
+		entries = entries[:0]
+		for one := range strings.SplitSeq(text.String, ";") {
+			e, err := parse(one)
+			if err != nil {
+				return err
+			}
+			entries = append(entries, e)
+		}
+		if err := yield(entries); err != nil {
 			return err
 		}
-		after = last
+		after = last.Int64
 	}
 }
 
-func (s *Store) part(ctx context.Context, after int64) (found []revocation.Entry, last int64, err error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT seq, id, kind, issued_before, expires_at FROM revocations WHERE seq > ? ORDER BY seq LIMIT ?", after, part)
-	if err != nil {
-		return nil, 0, err
+// parse reads one entry of a part: 32 hex digits, the selector's number, the times.
+func parse(text string) (e revocation.Entry, err error) {
+	const digits = 2 * len(e.Key)
+	if len(text) < digits {
+		return e, fmt.Errorf("a row of the revocation store is damaged: %q", text)
 	}
-	defer rows.Close()
-	found = make([]revocation.Entry, 0, part)
-	var id sql.RawBytes
-	for rows.Next() {
-		var e revocation.Entry
-		var kind int
-		if err := rows.Scan(&last, &id, &kind, &e.IssuedBefore, &e.ExpiresAt); err != nil {
-			return nil, 0, err
-		}
-		e.Key, e.Selector = keyOf(id), revocation.SelectorOf(kind)
-		found = append(found, e)
+	if _, err := hex.Decode(e.Key[:], []byte(text[:digits])); err != nil {
+		return e, fmt.Errorf("a row of the revocation store is damaged: %w", err)
 	}
-	return found, last, rows.Err()
+	kind, rest, _ := strings.Cut(text[digits:], ",")
+	before, expires, _ := strings.Cut(rest, ",")
+	code, err1 := strconv.Atoi(kind)
+	e.Selector = revocation.SelectorOf(code)
+	var err2, err3 error
+	e.IssuedBefore, err2 = strconv.ParseInt(before, 10, 64)
+	e.ExpiresAt, err3 = strconv.ParseInt(expires, 10, 64)
+	return e, errors.Join(err1, err2, err3)
 }
 
 // most is how many changes one answer holds.
