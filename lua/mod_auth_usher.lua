@@ -30,7 +30,7 @@ local function find_previous(previd, wish)
 	end
 end
 
-local function refuse(condition, text) error({ condition = condition or "not-allowed", text = text }); end
+local function refuse(condition, text) error({ condition = tostring(condition or "not-allowed"), text = text and tostring(text) }); end
 
 -- One of Jitsi's events, whose handlers may refuse.
 local function fire(name, data)
@@ -49,8 +49,7 @@ local function login(session, token, wish)
 	local returns = previous and token and previous.auth_token == token and previous.usher_id or nil;
 	session.usher_id, question.previous_session = returns, returns;
 	question.room = room ~= "" and (tenant ~= "" and "[" .. tenant .. "]" or "") .. room .. "@" .. muc_domain or nil;
-	local answer;
-	answer, session.usher_news = ask(session, question);
+	local answer = ask(session, question);
 	session.base_type = session.base_type or "c2s"; -- 13's mod_saslauth asks even a session that is gone for it
 	local condition = answer.unavailable and "temporary-auth-failure" or answer.condition;
 	if session.destroyed or not answer.allow then refuse(condition, answer.text); end
@@ -100,10 +99,10 @@ function sasl:process(message)
 	if ok then self.username = result; return "success"; end
 	usher.set(session, {});
 	if type(result) ~= "table" then module:log("error", "A login failed by an error: %s", result); result = no_answer; end
-	local for_good = self.selected == "OAUTHBEARER" and result.condition ~= "temporary-auth-failure";
-	if not for_good then return "failure", tostring(result.condition), result.text and tostring(result.text); end
-	self.refusal = result; -- RFC 7628, section 3.2.2: the failure follows when the client has seen this
-	return "challenge", '{"status":"invalid_token"}';
+	-- RFC 7628, section 3.2.2: there the failure follows when the client has seen a challenge.
+	self.refusal = self.selected == "OAUTHBEARER" and result.condition ~= "temporary-auth-failure" and result or nil;
+	if self.refusal then return "challenge", '{"status":"invalid_token"}'; end
+	return "failure", result.condition, result.text;
 end
 
 function module.save() return { cursor = feed.cursor }; end
@@ -114,10 +113,10 @@ module:provides("auth", { get_sasl_handler = new_sasl });
 module:hook_global("bosh-session", read_request);
 module:hook_global("websocket-session", read_request);
 -- mod_muc_usher asks through the host that let a session in: its grant, its profile, its connections.
-module:hook("usher-ask", function (event) return (ask(event.session, event.question)); end);
+module:hook("usher-ask", function (event) return ask(event.session, event.question); end);
 -- A login can still fail after us, by its username.
 module:hook("authentication-failure", function (event) usher.set(event.session, {}); end);
 module:hook("pre-resource-unbind", function (event)
-	local unbound = { jid = event.session.full_jid, session = event.session, error = event.error };
-	prosody.events.fire_event("jitsi-pre-session-unbind", unbound);
+	local session = event.session;
+	prosody.events.fire_event("jitsi-pre-session-unbind", { jid = session.full_jid, session = session, error = event.error });
 end, 11);

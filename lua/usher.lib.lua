@@ -49,25 +49,23 @@ function lib.decode(text)
 	return ok and type(value) == "table" and without_null(value) or {};
 end
 
-local texts = "decision_id message condition jitsi_code grant affiliation";
-local tables = "features room_policy claims context revocation_keys";
+local kinds = { features = "table", room_policy = "table", claims = "table", context = "table", revocation_keys = "table" };
+kinds.grant, kinds.affiliation, kinds.recheck_at = "string", "string", "number";
 
 -- Reads an answer; whatever is not exactly one is no verdict. A refusal has a text: what the person who was refused
 -- may see, ending in the decision id that leads to the audit record.
 function lib.read(status, body)
 	local answer = (status == 200 or status == 503) and lib.decode(body) or {};
-	for name in texts:gmatch("%S+") do if type(answer[name] or "") ~= "string" then return no_verdict; end end
-	for name in tables:gmatch("%S+") do if type(answer[name] or {}) ~= "table" then return no_verdict; end end
-	local id, message, allow = answer.decision_id or "", answer.message or "", status ~= 503 and answer.allow;
+	for name, kind in pairs(kinds) do if answer[name] ~= nil and type(answer[name]) ~= kind then return no_verdict; end end
+	local id, message, allow = tostring(answer.decision_id or ""), tostring(answer.message or ""), status ~= 503 and answer.allow;
 	if status == 200 and answer.need == "token" then return answer; end
-	if allow == nil or not id:find("^[%w_-]+$") or type(answer.recheck_at or 0) ~= "number" then return no_verdict; end
-	if allow == true then return answer; end
+	if type(allow) ~= "boolean" or not id:find("^[%w_-]+$") then return no_verdict; end
+	if allow then return answer; end
 	if not message:find("^%C+$") or not valid_utf8(message) then return no_verdict; end
-	-- These two become element names.
-	local condition, code = (answer.condition or ""):match("^%l[%l-]*$"), (answer.jitsi_code or ""):match("^%l[%l-]*$");
-	condition = status == 503 and no_verdict.condition or condition or "not-allowed";
-	local text = message .. " (" .. id .. ")";
-	return { unavailable = status == 503, decision_id = id, text = text, condition = condition, jitsi_code = code };
+	local unavailable, name = status == 503, "^%l[%l-]*$"; -- condition and code become names of elements
+	local condition = unavailable and no_verdict.condition or tostring(answer.condition or ""):match(name) or "not-allowed";
+	local text, code = message .. " (" .. id .. ")", tostring(answer.jitsi_code or ""):match(name);
+	return { unavailable = unavailable, decision_id = id, text = text, condition = condition, jitsi_code = code };
 end
 
 local fields = "room domain auth_issuer str_tenant context_user context_group context_features context_room tenant_mismatch";
@@ -99,7 +97,7 @@ function lib.identity(session)
 end
 
 -- How to ask, by the module's options: ask(session, question), and the client below it, with connections of its own.
--- ask waits, so it must run where util.async can; it returns the answer, and the news of the feed when it was asked.
+-- ask waits, so it must run where util.async can.
 function lib.asker(http)
 	local async, profile, file = require "util.async", module:get_option_string("usher_profile"), module:get_option_string("usher_credential_file");
 	local client = { urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" }) };
@@ -119,7 +117,7 @@ function lib.asker(http)
 
 	return function (session, question)
 		local grant, since = question.stage ~= "connect" and session.usher and session.usher.grant or nil, lib.news;
-		session.usher_id = session.usher_id or new_id();
+		session.usher_id, session.usher_news = session.usher_id or new_id(), since;
 		question.session, question.profile, question.tenant = session.usher_id, profile, session.jitsi_web_query_prefix;
 		question.remote_ip, question.user_agent = session.ip, session.user_agent_header;
 		question.grant, question.token = grant, not grant and session.auth_token or nil;
@@ -129,7 +127,7 @@ function lib.asker(http)
 			answer = ask_once(question);
 			if answer.allow then lib.watch(session, since, lib.keep(answer)); end
 		end
-		return answer.need and no_verdict or answer, since;
+		return answer.need and no_verdict or answer;
 	end, client;
 end
 

@@ -46,9 +46,9 @@ return function (usher, ask, client)
 		local id, room = session.usher_id, (seat or seats(session, true)[1] or {}).room;
 		local question = { stage = "recheck", host = host, room = room and room.jid };
 		question.room_requires_auth = seat and room._data.allowUnauthenticatedAccess == false;
-		local answer, since = ask(session, question);
+		local answer = ask(session, question);
 		if answer.unavailable then return module:add_timer(2, function () doubt(session, seat); end); end
-		if answer.allow then return usher.watch(session, since); end
+		if answer.allow then return usher.watch(session, usher.news); end
 		if seat then room:set_role(true, seat.nick, nil, answer.text); else put_out(session, answer, id); end
 	end
 
@@ -110,17 +110,18 @@ return function (usher, ask, client)
 		if session.host ~= host or from.destroyed or not from.usher_news then return; end
 		hold(session, nil);
 		usher.set(session, from);
+		from.auth_token = nil; -- another host's handler, Jitsi's among them, would judge it by keys that are not its own
 		usher.watch(session, from.usher_news);
 		for _, seat in ipairs(seats(session, true)) do doubt(session, seat); end
 	end
 	module:hook("smacks-hibernation-end", function (event) adopt(event.resumed, event.origin); end);
-	module:hook_global("c2s-session-updated", function (event) adopt(event.session, event.from_session); end);
+	module:hook_global("c2s-session-updated", function (event) adopt(event.session, event.from_session); end, 2); -- before Jitsi's, at 1
 	module:hook("resource-bind", function (event) usher.watch(event.session, event.session.usher_news); end);
 	module:hook("resource-unbind", function (event) hold(event.session, nil); end);
 
 	if not eject then return feed; end
 	for _, session in pairs(prosody.full_sessions) do if session.host == host then usher.watch(session, usher.news); end end
-	module:add_timer(0.1, function ()
+	module:add_timer(0, function ()
 		if current and now() - seen > silence then feed.stop(); end
 		if not current then connect(); end
 		return 1;

@@ -18,6 +18,7 @@ local function parse(buffer)
 		if name == "content-length" then length = tonumber(value:match("^%d+$")) or math.huge; end
 		keep = keep and not (name == "connection" and value:find("close", 1, true));
 	end
+	if status == "204" then length = 0; end
 	if not status or not length or length > max_body or got > length then return false; end
 	if got == length then return tonumber(status), buffer:sub(stop + 4), keep; end
 end
@@ -39,7 +40,7 @@ local function new(urls, timeout, credential)
 		endpoints[i].before, endpoints[i].after = "POST " .. path, headers;
 	end
 	-- All requests in the order of their deadlines, linked by next; both ends are the last that was dealt with.
-	local last, sweeping = {}, false;
+	local last, sweeping, expiring = {}, false, false;
 	local halved, ended = last, last;
 
 	local function after(at) return endpoints[at.i % #endpoints + 1]; end
@@ -54,7 +55,7 @@ local function new(urls, timeout, credential)
 
 	-- Gives connections to those who wait. A second attempt opens its own: where a kept connection died, so did others.
 	local function serve(at)
-		if at.serving then return; end -- opening can fail at once, and comes back here
+		if at.serving or expiring then return; end -- opening can fail at once, and comes back here
 		at.serving = true;
 		while at.queue:peek() and (next(at.idle) or at.open < max_connections) do
 			local request = at.queue:pop();
@@ -85,6 +86,7 @@ local function new(urls, timeout, credential)
 
 	local function sweep()
 		local time, half = now(), #endpoints > 1 and timeout / 2 or timeout;
+		expiring = true; -- so that nothing is begun whose time is up in this same sweep
 		while halved.next and halved.next.start + half <= time do
 			halved = halved.next;
 			local retry = half < timeout and not halved.done and halved.attempt == 1;
@@ -94,8 +96,9 @@ local function new(urls, timeout, credential)
 			ended = ended.next;
 			if not ended.done then drop(ended.link); finish(ended, nil, ("no answer within %g s"):format(timeout)); end
 		end
-		sweeping = ended.next ~= nil;
-		return sweeping and 0.1 or nil;
+		expiring, sweeping = false, ended.next ~= nil;
+		for _, at in ipairs(endpoints) do serve(at); end
+		return sweeping and 0.05 or nil;
 	end
 
 	function listener.onattach(conn, link) links[conn], link.conn = link, conn; end
@@ -134,7 +137,7 @@ local function new(urls, timeout, credential)
 	return function (path, body, callback)
 		local request = { path = path, body = body, callback = callback, start = now(), attempt = 0 };
 		last.next, last = request, request;
-		if not sweeping then add_timer(0.1, sweep); end
+		if not sweeping then add_timer(0.05, sweep); end
 		sweeping = true;
 		attempt(request, endpoints[1]);
 	end;
