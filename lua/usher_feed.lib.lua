@@ -11,14 +11,16 @@ return function (usher, ask, client)
 	local feed, holders, eject = {}, {}, module:get_option_boolean("usher_eject", true); -- holders: revocation key → its sessions
 	local current, seen, attempts, doubt = nil, 0, 0, nil;
 
-	-- Where a session sits; gated are the rooms that it was asked about.
+	-- Where a session sits, and the room that is asked about for it: for a breakout room that is its main room, whose check
+	-- has let the session in (Jitsi's plugin sets main). Gated are the seats that there is anything to ask about.
 	local function seats(session, gated)
-		local found = {};
+		local found, main = {}, session.jitsi_breakout_main_jid;
 		for address in pairs(session.directed or {}) do
 			local modules = (prosody.hosts[jid.host(address)] or {}).modules or {};
-			local room = modules.muc and (modules.muc_usher or not gated) and modules.muc.get_room_from_jid(jid.bare(address));
-			local occupant = room and room:get_occupant_by_real_jid(session.full_jid);
-			if occupant then found[#found + 1] = { room = room, nick = occupant.nick }; end
+			local room = modules.muc and modules.muc.get_room_from_jid(jid.bare(address));
+			local occupant, asked = room and room:get_occupant_by_real_jid(session.full_jid), room and modules.muc_usher and room.jid or main;
+			local seat = occupant and { room = room, nick = occupant.nick, asked = asked, main = asked == main and main };
+			if seat and (asked or not gated) then found[#found + 1] = seat; end
 		end
 		return found;
 	end
@@ -28,8 +30,8 @@ return function (usher, ask, client)
 		local function close()
 			session:close(reason);
 			destroy_session(session, answer.text); -- on 0.12 closing does nothing to a hibernating WebSocket session
-			local report = { decision_id = answer.decision_id, session = id, outcome = session.destroyed and outcome or "failed" };
-			client.post("/v1/report", usher.encode(report), function () end);
+			local ended = session.destroyed and outcome or "failed";
+			client.post("/v1/report", usher.encode{ decision_id = answer.decision_id, session = id, outcome = ended }, function () end);
 		end
 		for _, seat in ipairs(seats(session)) do seat.room:set_role(true, seat.nick, nil, answer.text); end
 		session.usher_refused = answer; -- for joins in the meantime
@@ -43,13 +45,11 @@ return function (usher, ask, client)
 	-- Asks about a session as a whole, or about one seat of it.
 	local function recheck(session, seat)
 		if session.destroyed then return; end
-		local id, room = session.usher_id, (seat or seats(session, true)[1] or {}).room;
-		local question = { stage = "recheck", host = host, room = room and room.jid };
-		question.room_requires_auth = seat and room._data.allowUnauthenticatedAccess == false;
-		local answer = ask(session, question);
+		local id, at, closed = session.usher_id, seat or seats(session, true)[1] or {}, seat and seat.room._data.allowUnauthenticatedAccess == false;
+		local answer = ask(session, { stage = "recheck", host = host, room = at.asked, room_requires_auth = closed });
 		if answer.unavailable then return module:add_timer(2, function () doubt(session, seat); end); end
-		if answer.allow then return usher.watch(session, usher.news); end
-		if seat then room:set_role(true, seat.nick, nil, answer.text); else put_out(session, answer, id); end
+		if answer.allow then session.jitsi_breakout_main_jid = at.main or session.jitsi_breakout_main_jid; return usher.watch(session, usher.news); end
+		if seat then seat.room:set_role(true, seat.nick, nil, answer.text); else put_out(session, answer, id); end
 	end
 
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
@@ -108,11 +108,11 @@ return function (usher, ask, client)
 	-- The new session is still whole in the first of these events on 0.12, in the second on 13.
 	local function adopt(session, from)
 		if session.host ~= host or from.destroyed or not from.usher_news then return; end
-		hold(session, nil);
-		usher.set(session, from);
+		hold(session, nil); usher.set(session, from);
 		from.auth_token = nil; -- another host's handler, Jitsi's among them, would judge it by keys that are not its own
 		usher.watch(session, from.usher_news);
 		for _, seat in ipairs(seats(session, true)) do doubt(session, seat); end
+		session.jitsi_breakout_main_jid = nil; -- until the new token is found to open that room too
 	end
 	module:hook("smacks-hibernation-end", function (event) adopt(event.resumed, event.origin); end);
 	module:hook_global("c2s-session-updated", function (event) adopt(event.session, event.from_session); end, 2); -- before Jitsi's, at 1

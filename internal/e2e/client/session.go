@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -25,16 +26,27 @@ func (c *Client) Authenticate(ctx context.Context) error {
 
 // AuthenticateAgain tries once more on the same stream, after a refusal.
 func (c *Client) AuthenticateAgain(ctx context.Context) error {
-	if err := c.Send(ctx, `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>`); err != nil {
-		return err
-	}
-	answer, err := c.Expect(ctx, "the end of SASL", func(e *Element) bool {
-		return e.XMLName.Space == nsSASL && (e.Name() == "success" || e.Name() == "failure")
-	})
+	return c.AuthenticateBy(ctx, "ANONYMOUS", "")
+}
+
+// AuthenticateBy does one SASL exchange: a mechanism with its first message. A challenge is answered with a single 0x01,
+// which is what OAUTHBEARER wants after it has failed (RFC 7628, section 3.2.3).
+func (c *Client) AuthenticateBy(ctx context.Context, mechanism, message string) error {
+	err := c.Send(ctx, `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='%s'>%s</auth>`, mechanism,
+		base64.StdEncoding.EncodeToString([]byte(message)))
 	if err != nil {
 		return err
 	}
-	if answer.Name() == "failure" {
+	answer, err := c.Expect(ctx, "an answer of SASL", inSASL)
+	if err == nil && answer.Name() == "challenge" {
+		if err = c.Send(ctx, `<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AQ==</response>`); err == nil {
+			answer, err = c.Expect(ctx, "the end of SASL", inSASL)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if answer.Name() != "success" {
 		return loginError(answer)
 	}
 	if err := c.wire.restart(ctx); err != nil {
@@ -43,6 +55,8 @@ func (c *Client) AuthenticateAgain(ctx context.Context) error {
 	_, err = c.Expect(ctx, "stream features after SASL", named("features"))
 	return err
 }
+
+func inSASL(e *Element) bool { return e.XMLName.Space == nsSASL && e.Name() != "mechanisms" }
 
 // Bind asks for a resource, which makes the session one.
 func (c *Client) Bind(ctx context.Context) error {
