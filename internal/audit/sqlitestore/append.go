@@ -17,11 +17,14 @@ type writer struct {
 	db     *sql.DB
 	many   *sql.Stmt // insertRows rows at once
 	one    *sql.Stmt
+	word   *sql.Stmt
+	tally  *sql.Stmt
 	hasher audit.Hasher
 	dict   dict
 	rows   int
 	args   []any
-	packed []byte // the coded rows of one statement
+	hashes [][audit.Terms]uint32 // of the rows of one transaction
+	packed []byte                // the coded rows of one statement
 	counts map[count]int64
 }
 
@@ -100,10 +103,7 @@ func (s *Store) turn() error {
 	s.writer = nil
 	err := errors.Join(full.settle(context.Background()), full.close())
 	full.slice.turned.Store(true)
-	select {
-	case s.full <- struct{}{}:
-	default:
-	}
+	s.wakeSealer()
 	return err
 }
 
@@ -138,15 +138,15 @@ func (s *Store) reopen(ctx context.Context) error {
 		return nil
 	}
 	newest := all[len(all)-1]
-	if head, err := readHead(newest.path); err != nil || !head.wal {
-		return err
+	if newest.sealed.Load() {
+		return nil
 	}
 	w, err := openWriter(ctx, newest)
 	if err != nil {
 		return fmt.Errorf("open the audit file %s: %w", newest.path, err)
 	}
 	var sealing bool
-	if err := w.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_f')").Scan(&sealing); err != nil {
+	if err := w.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_n')").Scan(&sealing); err != nil {
 		return errors.Join(err, w.close())
 	}
 	s.writer = w
@@ -165,6 +165,7 @@ func (s *Store) create(ctx context.Context, k uint64) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the audit file %s: %w", sl.path, err)
 	}
+	sl.terms.Store(&terms{hasher: w.hasher})
 	s.mu.Lock()
 	s.slices = append(s.slices, sl)
 	s.mu.Unlock()
@@ -202,12 +203,17 @@ func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 		return nil, err
 	}
 	const insert, row = "INSERT INTO rows (k, f, j, u, a, r, n, d) VALUES ", "(?,?,?,?,?,?,?,?)"
-	if w.one, err = db.PrepareContext(ctx, insert+row); err != nil {
-		return nil, err
+	for into, statement := range map[**sql.Stmt]string{
+		&w.one: insert + row, &w.many: insert + strings.Repeat(row+",", insertRows-1) + row, &w.word: insertWord, &w.tally: insertCount,
+	} {
+		if *into, err = db.PrepareContext(ctx, statement); err != nil {
+			return nil, err
+		}
 	}
-	w.many, err = db.PrepareContext(ctx, insert+strings.Repeat(row+",", insertRows-1)+row)
-	return w, err
+	return w, nil
 }
+
+const insertWord = "INSERT INTO dict (id, tag, v) VALUES (?, ?, ?)"
 
 func (w *writer) loadDict(ctx context.Context) error {
 	rows, err := w.db.QueryContext(ctx, "SELECT id, tag, v FROM dict")
@@ -228,92 +234,3 @@ func (w *writer) loadDict(ctx context.Context) error {
 }
 
 func (w *writer) close() error { return w.db.Close() }
-
-// append writes rows in one transaction: all of them are in the file, or none.
-func (w *writer) append(ctx context.Context, rows []audit.Row) error {
-	tx, err := w.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	many, one := tx.StmtContext(ctx, w.many), tx.StmtContext(ctx, w.one)
-	for left := rows; len(left) > 0; {
-		n, statement := 1, one
-		if len(left) >= insertRows {
-			n, statement = insertRows, many
-		}
-		if err := w.insert(ctx, statement, left[:n]); err != nil {
-			return err
-		}
-		left = left[n:]
-	}
-	if err := w.writeDict(ctx, tx); err != nil {
-		return err
-	}
-	if err := writeCounts(ctx, tx, w.counts); err != nil {
-		return err
-	}
-	clear(w.counts)
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	w.rows += len(rows)
-	return nil
-}
-
-func (w *writer) insert(ctx context.Context, statement *sql.Stmt, rows []audit.Row) error {
-	w.args, w.packed = w.args[:0], w.packed[:0]
-	for _, row := range rows {
-		o, err := w.hasher.Outline(row.Data)
-		if err != nil {
-			o = audit.Outline{} // kept as it is, found by time alone
-		}
-		start := len(w.packed)
-		w.packed = w.dict.code(w.packed, row.Data)
-		w.args = append(w.args, int64(row.K))
-		for _, h := range o.Hash {
-			w.args = append(w.args, column(h))
-		}
-		w.args = append(w.args, class(&o), w.packed[start:len(w.packed):len(w.packed)])
-		w.count(&o)
-	}
-	_, err := statement.ExecContext(ctx, w.args...)
-	return err
-}
-
-// column is a hash as SQLite keeps it in four bytes.
-func column(h uint32) any {
-	if h == 0 {
-		return nil
-	}
-	return int64(int32(h))
-}
-
-// What n says.
-const (
-	classDeny        = int64(1)
-	classUnavailable = int64(2)
-	classOther       = int64(3)
-)
-
-func class(o *audit.Outline) any {
-	switch {
-	case o.Allowed:
-		return nil
-	case o.Kind == audit.Decision && o.Verdict == audit.Deny:
-		return classDeny
-	case o.Kind == audit.Decision && o.Verdict == audit.Unavailable:
-		return classUnavailable
-	}
-	return classOther
-}
-
-func (w *writer) writeDict(ctx context.Context, tx *sql.Tx) error {
-	for _, key := range w.dict.fresh {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO dict (id, tag, v) VALUES (?, ?, ?)", int64(w.dict.numbers[key]), int64(key[0]), []byte(key[1:])); err != nil {
-			return err
-		}
-	}
-	w.dict.fresh = w.dict.fresh[:0]
-	return nil
-}

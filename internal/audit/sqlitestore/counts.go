@@ -23,10 +23,11 @@ func countRow(counts map[count]int64, o *audit.Outline) {
 	}
 }
 
-func writeCounts(ctx context.Context, tx *sql.Tx, counts map[count]int64) error {
+const insertCount = "INSERT INTO counts (t, by, key, n) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
+
+func writeCounts(ctx context.Context, add *sql.Stmt, counts map[count]int64) error {
 	for c, n := range counts {
-		_, err := tx.ExecContext(ctx, "INSERT INTO counts (t, by, key, n) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", c.t, c.by, c.key, n)
-		if err != nil {
+		if _, err := add.ExecContext(ctx, c.t, c.by, c.key, n); err != nil {
 			return err
 		}
 	}
@@ -52,7 +53,12 @@ func countAgain(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	return writeCounts(ctx, tx, counts)
+	add, err := tx.PrepareContext(ctx, insertCount)
+	if err != nil {
+		return err
+	}
+	defer add.Close()
+	return writeCounts(ctx, add, counts)
 }
 
 func each(ctx context.Context, tx *sql.Tx, query string, f func(int64, []byte)) error {

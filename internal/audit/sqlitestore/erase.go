@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/usher-im/usher/internal/audit"
 )
@@ -14,6 +15,8 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 	if s.opt.ReadOnly {
 		return 0, errReadOnly
 	}
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	all, _ := s.all()
@@ -25,6 +28,7 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 			return total, fmt.Errorf("erase from %s: %w", sl.path, err)
 		}
 	}
+	s.wakeSealer()
 	if s.writer != nil && total > 0 {
 		// The file was changed beside it: its numbers for texts are read anew.
 		err := s.writer.close()
@@ -46,6 +50,14 @@ func (sl *slice) erase(ctx context.Context, user string) (int64, error) {
 	}
 	if err := sl.closeReader(); err != nil {
 		return 0, err
+	}
+	// The index names erased rows by their hashes: it goes, and the sealer makes another.
+	sl.sealed.Store(false)
+	if err := os.Remove(sl.path + indexExt); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
+	if t := sl.terms.Load(); t != nil {
+		t.forget(keys)
 	}
 	db, err := open(sl.path, "mode=rw", "secure_delete(1)")
 	if err != nil {
@@ -79,33 +91,31 @@ func deleteRows(ctx context.Context, db *sql.DB, keys []uint64, user string) err
 
 // of gives the keys of a user's rows.
 func (sl *slice) of(ctx context.Context, user string) ([]uint64, error) {
-	f := search{filter: audit.Query{User: user}.Filter(), q: audit.Query{User: user}, below: 1<<63 - 1}
-	r, release, err := sl.acquire(ctx)
+	q := audit.Query{User: user}
+	f := search{filter: q.Filter(), q: q, below: 1<<63 - 1}
+	release, err := sl.hold()
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	w, err := f.way(sl)
+	if err != nil || w.nowhere() {
+		return nil, err
+	}
+	r, err := sl.open(ctx)
+	if err != nil {
+		return nil, err
+	}
 	one, err := r.session(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer one.conn.Close()
-	where, args := f.where(r)
-	rows, err := one.conn.QueryContext(ctx, "SELECT k, d FROM rows"+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
+	w.fit(r, &q)
 	var keys []uint64
-	var data sql.RawBytes
-	for rows.Next() {
-		var k int64
-		if err := rows.Scan(&k, &data); err != nil {
-			return nil, err
-		}
-		if e, err := one.unpack(data); err == nil && f.filter.Event(&e) {
-			keys = append(keys, uint64(k))
-		}
-	}
-	return keys, rows.Err()
+	err = one.walk(w, f.filter, func(k uint64, _ audit.Event) bool {
+		keys = append(keys, k)
+		return true
+	})
+	return keys, err
 }

@@ -2,10 +2,8 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,14 +99,19 @@ func (f *search) gather(ctx context.Context, part []*slice, page *audit.Page) (b
 
 // in searches one slice.
 func (f *search) in(ctx context.Context, sl *slice) found {
-	r, release, err := sl.acquire(ctx)
-	if errors.Is(err, errGone) {
+	release, err := sl.hold()
+	if err != nil {
 		return found{}
 	}
+	defer release()
+	w, err := f.way(sl)
+	if err != nil || w.nowhere() {
+		return found{err: err}
+	}
+	r, err := sl.open(ctx)
 	if err != nil {
 		return found{err: err}
 	}
-	defer release()
 	one, err := r.session(ctx)
 	if err != nil {
 		return found{err: fmt.Errorf("search %s: %w", sl.path, err)}
@@ -118,76 +121,30 @@ func (f *search) in(ctx context.Context, sl *slice) found {
 	if filter == nil {
 		return found{}
 	}
-	where, args := f.where(r)
-	rows, err := one.conn.QueryContext(ctx, "SELECT k, d FROM rows"+where+" ORDER BY k DESC", args...)
-	if err != nil {
-		return found{err: fmt.Errorf("search %s: %w", sl.path, err)}
-	}
-	defer rows.Close()
+	w.fit(r, &f.q)
 	var out found
-	var k int64
-	var data sql.RawBytes
-	for n := 0; rows.Next(); n++ {
-		if err := rows.Scan(&k, &data); err != nil {
-			return found{err: fmt.Errorf("search %s: %w", sl.path, err)}
-		}
-		if n%1024 == 1023 && time.Now().After(f.end) {
-			out.reached = uint64(k) + 1
-			return out
-		}
-		if !filter.Row(data) {
-			continue
-		}
-		e, err := one.unpack(data)
-		if err != nil || !filter.Event(&e) {
-			continue
-		}
-		out.events, out.keys = append(out.events, e), append(out.keys, uint64(k))
-		if len(out.events) == f.q.Limit {
-			break
-		}
+	if w.forward {
+		err = one.walk(w, filter, func(k uint64, e audit.Event) bool { out.add(k, e); return true })
+		out.turn(f.q.Limit)
+	} else {
+		w.late = func() bool { return time.Now().After(f.end) }
+		w.order = " ORDER BY k DESC"
+		out.reached, err = one.walkUntil(w, filter, func(k uint64, e audit.Event) bool { out.add(k, e); return len(out.events) < f.q.Limit })
 	}
-	if err := rows.Err(); err != nil {
+	if err != nil {
 		out.err = fmt.Errorf("search %s: %w", sl.path, err)
 	}
 	return out
 }
 
-// where chooses the way into a slice: the most selective term, else the class of row, else all of the time asked for.
-func (f *search) where(r *reader) (string, []any) {
-	var index, condition string
-	var args []any
-	if term, hashes := r.hasher.Search(&f.q); len(hashes) > 0 {
-		index = "by_" + columns[term]
-		condition = columns[term] + " IN (?" + strings.Repeat(",?", len(hashes)-1) + ") AND "
-		for _, h := range hashes {
-			args = append(args, column(h))
-		}
-	} else if class, ok := classOf(&f.q); ok {
-		index, condition, args = "by_n", "n = ? AND ", []any{class}
-	}
-	if index != "" && r.indexed {
-		index = " INDEXED BY " + index
-	} else {
-		index = ""
-	}
-	return index + " WHERE " + condition + "k >= ? AND k < ?", append(args, int64(f.from), int64(f.below))
+func (o *found) add(k uint64, e audit.Event) {
+	o.events, o.keys = append(o.events, e), append(o.keys, k)
 }
 
-// classOf is the class that all rows asked for are of.
-func classOf(q *audit.Query) (int64, bool) {
-	switch {
-	case q.Kind != "" && q.Kind != audit.Decision:
-		return classOther, true
-	case q.Verdict == audit.Deny:
-		return classDeny, true
-	case q.Verdict == audit.Unavailable:
-		return classUnavailable, true
-	case q.Verdict == "" && q.Reason != "" && q.Kind == audit.Decision:
-		if q.Reason.Info().Unavailable {
-			return classUnavailable, true
-		}
-		return classDeny, true
-	}
-	return 0, false
+// turn makes what was found oldest first newest first.
+func (o *found) turn(limit int) {
+	slices.Reverse(o.events)
+	slices.Reverse(o.keys)
+	n := min(limit, len(o.events))
+	o.events, o.keys = o.events[:n], o.keys[:n]
 }

@@ -19,8 +19,7 @@ const applicationID = 0x75736872
 // steps bring a file forward, each by one schema version. The version stands in the file (PRAGMA user_version). A step
 // that users have is never changed; a change is a new step.
 var steps = []string{
-	// 1: rows are found by their key or, once the slice is sealed, by a hash of fingerprint, jti, user, address or room
-	// (columns f j u a r, NULL where there is none). n is 1 for a deny, 2 for unavailable, 3 for an event of another
+	// 1: f j u a r are hashes of fingerprint, jti, user, address and room, NULL where there is none. n is 1 for a deny, 2 for unavailable, 3 for an event of another
 	// kind, NULL for an allow. d is the packed event, with numbers of dict in place of texts that repeat.
 	`CREATE TABLE rows (k INTEGER PRIMARY KEY, f INTEGER, j INTEGER, u INTEGER, a INTEGER, r INTEGER, n INTEGER, d BLOB NOT NULL);
 	 CREATE TABLE dict (id INTEGER PRIMARY KEY, tag INTEGER NOT NULL, v BLOB NOT NULL);
@@ -30,13 +29,8 @@ var steps = []string{
 	`CREATE TABLE counts (t INTEGER, by TEXT, key TEXT, n INTEGER NOT NULL, PRIMARY KEY (t, by, key)) WITHOUT ROWID`,
 }
 
-// indexes are made when a slice is sealed.
+// indexes are made when a slice is sealed; those for the terms are a file of their own, see index.
 var indexes = []string{
-	"CREATE INDEX IF NOT EXISTS by_f ON rows (f) WHERE f IS NOT NULL",
-	"CREATE INDEX IF NOT EXISTS by_j ON rows (j) WHERE j IS NOT NULL",
-	"CREATE INDEX IF NOT EXISTS by_u ON rows (u) WHERE u IS NOT NULL",
-	"CREATE INDEX IF NOT EXISTS by_a ON rows (a) WHERE a IS NOT NULL",
-	"CREATE INDEX IF NOT EXISTS by_r ON rows (r) WHERE r IS NOT NULL",
 	"CREATE INDEX IF NOT EXISTS by_n ON rows (n) WHERE n IS NOT NULL",
 	"CREATE INDEX IF NOT EXISTS by_v ON dict (tag, v)",
 }
@@ -60,10 +54,11 @@ func open(path, parameters string, pragmas ...string) (*sql.DB, error) {
 
 // fileHead is what the first bytes of an SQLite file say without opening it (https://sqlite.org/fileformat.html).
 type fileHead struct {
-	version int  // user_version
-	wal     bool // has a write-ahead log: not sealed
+	version int // user_version
 }
 
+// It must not be read while this process has the file open: closing any descriptor of a file takes this process' POSIX
+// locks on it away (https://sqlite.org/howtocorrupt.html, section 2.2).
 func readHead(path string) (fileHead, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -73,18 +68,25 @@ func readHead(path string) (fileHead, error) {
 	var b [100]byte
 	if _, err := io.ReadFull(f, b[:]); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return fileHead{wal: true}, nil // created and never written: a crash came between
+			return fileHead{}, nil // created and never written: a crash came between
 		}
 		return fileHead{}, err
 	}
 	if string(b[:16]) != "SQLite format 3\x00" {
 		return fileHead{}, fmt.Errorf("%s is not an SQLite file: move it out of the folder", path)
 	}
-	return fileHead{version: int(binary.BigEndian.Uint32(b[60:])), wal: b[18] == 2}, nil
+	return fileHead{version: int(binary.BigEndian.Uint32(b[60:]))}, nil
 }
 
-// bringForward brings a file to the newest schema.
+// bringForward brings a file to the newest schema. A slice is sealed where it has an index of that schema.
 func (sl *slice) bringForward(ctx context.Context, readOnly bool) error {
+	x, err := openIndex(sl.path + indexExt)
+	if err == nil {
+		sl.sealed.Store(x.schema == len(steps))
+		if err := x.file.Close(); err != nil || sl.sealed.Load() {
+			return err
+		}
+	}
 	head, err := readHead(sl.path)
 	if err != nil {
 		return fmt.Errorf("open an audit file: %w", err)
@@ -98,6 +100,9 @@ func (sl *slice) bringForward(ctx context.Context, readOnly bool) error {
 	case readOnly:
 		return fmt.Errorf("the audit file %s is of an older schema (%d, this usher's is %d): start `usher serve` once, which brings it forward",
 			sl.path, head.version, len(steps))
+	}
+	if err := os.Remove(sl.path + indexExt); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	db, err := open(sl.path, "mode=rwc")
 	if err != nil {

@@ -17,16 +17,53 @@ func (s *Store) sealer(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		for _, sl := range s.unsealed() {
-			if err := s.seal(ctx, sl, pace); err != nil && ctx.Err() == nil {
+		waiting := s.unsealed()
+		for i, sl := range waiting {
+			// Many that wait make every search slow: then less rest is taken.
+			rest := func(worked time.Duration) time.Duration {
+				return pace.Rest(worked, float64(len(waiting)-i)/mostUnsealed)
+			}
+			if err := s.seal(ctx, sl, rest); err != nil && ctx.Err() == nil {
 				s.opt.Logger.Warn(fmt.Sprintf("the audit file %s is not sealed yet: %v; trying again in a minute", sl.path, err))
 			}
 		}
+		s.rested()
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.full:
 		case <-tick.C:
+		}
+	}
+}
+
+// markCoded notes that every text that is to be in dict is there.
+var markCoded = fmt.Sprintf("INSERT OR IGNORE INTO meta SELECT 'coded', 1 WHERE (SELECT count(*) FROM dict) < %d", mostCoded)
+
+// mostUnsealed is how many slices may wait before sealing takes the time it needs, saturated or not.
+const mostUnsealed = 8
+
+// rested says that the sealer has nothing to do, to whoever waits in Settle.
+func (s *Store) rested() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.settled)
+	s.settled = make(chan struct{})
+}
+
+// Settle waits until every slice is sealed but the newest.
+func (s *Store) Settle(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		settled := s.settled
+		s.mu.Unlock()
+		if len(s.unsealed()) == 0 {
+			return nil
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -39,59 +76,111 @@ func (s *Store) unsealed() []*slice {
 		if sl.sealed.Load() || i == len(all)-1 && !sl.turned.Load() {
 			continue
 		}
-		if head, err := readHead(sl.path); err == nil && !head.wal {
-			sl.sealed.Store(true)
-			continue
-		}
 		out = append(out, sl)
 	}
 	return out
 }
 
-// seal makes the indexes while queries go on, and then, with queries held up for a moment, takes the log away: the file
-// is then complete by itself, and readers need no locks on it.
-func (s *Store) seal(ctx context.Context, sl *slice, pace *audit.Pacer) error {
-	db, err := open(sl.path, "mode=rw", "synchronous(NORMAL)", "cache_size(-16000)")
+func (s *Store) wakeSealer() {
+	select {
+	case s.full <- struct{}{}:
+	default:
+	}
+}
+
+// seal makes the indexes while queries go on, and takes the log away with queries held up for a moment: the file is
+// then complete by itself, and readers need no locks on it.
+func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) time.Duration) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	db, err := open(sl.path, "mode=rw", "synchronous(NORMAL)")
 	if err != nil {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	if err := makeIndexes(ctx, db, pace); err != nil {
-		return errors.Join(err, db.Close())
+	defer db.Close()
+	began := time.Now()
+	pause := func() error {
+		t := time.NewTimer(rest(time.Since(began)))
+		defer t.Stop()
+		select {
+		case <-t.C:
+			began = time.Now()
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for _, statement := range append(indexes, markCoded) {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	if err := pause(); err != nil {
+		return err
+	}
+	all := sl.terms.Load()
+	if all == nil {
+		if all, err = readTerms(ctx, db); err != nil {
+			return err
+		}
+	}
+	if err := sl.dropLog(ctx, db); err != nil {
+		return err
+	}
+	if err := all.write(sl.path+indexExt, pause); err != nil {
+		return err
 	}
 	sl.use.Lock()
 	defer sl.use.Unlock()
 	if sl.gone {
-		return db.Close()
+		return os.Remove(sl.path + indexExt)
 	}
-	if err := sl.closeReader(); err != nil {
-		return errors.Join(err, db.Close())
+	sl.sealed.Store(true)
+	sl.terms.Store(nil)
+	return sl.closeReader()
+}
+
+// dropLog makes the file complete by itself.
+func (sl *slice) dropLog(ctx context.Context, db *sql.DB) error {
+	sl.use.Lock()
+	defer sl.use.Unlock()
+	if err := sl.closeReader(); err != nil || sl.gone {
+		return err
 	}
 	var mode string
-	err = db.QueryRowContext(ctx, "PRAGMA journal_mode = DELETE").Scan(&mode)
+	err := db.QueryRowContext(ctx, "PRAGMA journal_mode = DELETE").Scan(&mode)
 	if err == nil && mode != "delete" {
 		err = errors.New("another process reads it")
 	}
-	sl.sealed.Store(err == nil)
-	return errors.Join(err, db.Close())
+	return err
 }
 
-func makeIndexes(ctx context.Context, db *sql.DB, pace *audit.Pacer) error {
-	for _, statement := range indexes {
-		started := time.Now()
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-		rest := time.NewTimer(pace.Rest(time.Since(started), 0))
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-			rest.Stop()
-			return ctx.Err()
-		}
+// readTerms reads what an index is made from, of a slice that another process has begun or that was erased from.
+func readTerms(ctx context.Context, db *sql.DB) (*terms, error) {
+	var seed int64
+	if err := db.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'seed'").Scan(&seed); err != nil {
+		return nil, err
 	}
-	_, err := db.ExecContext(ctx, "INSERT OR IGNORE INTO meta SELECT 'coded', 1 WHERE (SELECT count(*) FROM dict) < ?", mostCoded)
-	return err
+	all := &terms{hasher: audit.Hasher(seed)}
+	rows, err := db.QueryContext(ctx, "SELECT k, coalesce(f, 0), coalesce(j, 0), coalesce(u, 0), coalesce(a, 0), coalesce(r, 0) FROM rows ORDER BY k")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k int64
+		var h [audit.Terms]int64
+		if err := rows.Scan(&k, &h[0], &h[1], &h[2], &h[3], &h[4]); err != nil {
+			return nil, err
+		}
+		var hash [audit.Terms]uint32
+		for i := range h {
+			hash[i] = uint32(h[i])
+		}
+		all.add(uint64(k), hash)
+	}
+	return all, rows.Err()
 }
 
 // janitor deletes what is too old or too much, and closes what nobody has asked for lately.
@@ -162,8 +251,8 @@ func (s *Store) dropOnly(all []*slice, border uint64) error {
 	if s.opt.Retention == 0 || len(all) != 1 || s.writer != nil || last >= border {
 		return nil
 	}
-	if head, err := readHead(all[0].path); err != nil || head.wal {
-		return nil // still to be sealed
+	if !all[0].sealed.Load() {
+		return nil
 	}
 	return s.drop(all[0])
 }

@@ -15,16 +15,19 @@ import (
 
 // slice is one file. Queries hold use for reading; whoever changes how the file is opened holds it for writing.
 type slice struct {
-	path  string
-	first uint64
+	path    string
+	first   uint64
+	foreign bool // another process writes it
 
 	use     sync.RWMutex
 	gone    bool
 	turned  atomic.Bool // nothing is written to it any more
-	sealed  atomic.Bool
+	sealed  atomic.Bool // has its index and no log
 	opening sync.Mutex
 	reader  *reader
-	touched atomic.Int64 // Unix seconds of the last query
+	index   *index
+	terms   atomic.Pointer[terms] // of a slice that this process wrote from its first row on and has not sealed
+	touched atomic.Int64          // Unix seconds of the last query
 }
 
 // reader is an open slice.
@@ -41,37 +44,51 @@ type reader struct {
 
 var errGone = errors.New("the slice was deleted meanwhile")
 
-// acquire opens the slice for reading where it is not yet. A slice that retention has deleted gives errGone.
-func (sl *slice) acquire(ctx context.Context) (*reader, func(), error) {
+// hold keeps the slice as it is until release is called. A slice that retention has deleted gives errGone.
+func (sl *slice) hold() (release func(), err error) {
 	sl.use.RLock()
 	if sl.gone {
 		sl.use.RUnlock()
-		return nil, nil, errGone
+		return nil, errGone
 	}
 	sl.touched.Store(time.Now().Unix())
+	return sl.use.RUnlock, nil
+}
+
+// acquire holds the slice and opens it.
+func (sl *slice) acquire(ctx context.Context) (*reader, func(), error) {
+	release, err := sl.hold()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := sl.open(ctx)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return r, release, nil
+}
+
+// open opens the file for reading, for who holds the slice.
+func (sl *slice) open(ctx context.Context) (*reader, error) {
 	sl.opening.Lock()
 	defer sl.opening.Unlock()
 	if sl.reader == nil {
-		r, err := openReader(ctx, sl.path)
+		r, err := sl.openReader(ctx)
 		if err != nil {
-			sl.use.RUnlock()
-			return nil, nil, fmt.Errorf("open the audit file %s: %w", sl.path, err)
+			return nil, fmt.Errorf("open the audit file %s: %w", sl.path, err)
 		}
 		sl.reader = r
 	}
-	return sl.reader, sl.use.RUnlock, nil
+	return sl.reader, nil
 }
 
-func openReader(ctx context.Context, path string) (*reader, error) {
-	head, err := readHead(path)
-	if err != nil {
-		return nil, err
+func (sl *slice) openReader(ctx context.Context) (*reader, error) {
+	parameters := "mode=ro"
+	if sl.sealed.Load() {
+		parameters = "mode=ro&immutable=1" // nobody writes, nothing to lock
 	}
-	parameters := "mode=ro&immutable=1" // sealed: nobody writes, nothing to lock
-	if head.wal {
-		parameters = "mode=ro"
-	}
-	db, err := open(path, parameters, "cache_size(-512)", "query_only(1)")
+	db, err := open(sl.path, parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +97,52 @@ func openReader(ctx context.Context, path string) (*reader, error) {
 	r := &reader{db: db, texts: map[uint64][]byte{}}
 	var seed int64
 	err = db.QueryRowContext(ctx, `SELECT (SELECT value FROM meta WHERE name = 'seed'),
-		EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_v'), EXISTS (SELECT 1 FROM meta WHERE name = 'coded')`).Scan(&seed, &r.indexed, &r.coded)
+		EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_n'), EXISTS (SELECT 1 FROM meta WHERE name = 'coded')`).Scan(&seed, &r.indexed, &r.coded)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	r.hasher = audit.Hasher(seed)
 	return r, nil
+}
+
+// candidates gives the keys of the rows that may have what a query looks for. It is not ok where the query looks for
+// nothing in particular, or the slice cannot tell without being read.
+func (sl *slice) candidates(q *audit.Query) (keys []uint64, ok bool, err error) {
+	if t := sl.terms.Load(); t != nil {
+		term, hashes := t.hasher.Search(q)
+		if len(hashes) == 0 {
+			return nil, false, nil
+		}
+		return t.find(term, hashes), true, nil
+	}
+	x, err := sl.openIndex()
+	if x == nil || err != nil {
+		return nil, false, err
+	}
+	term, hashes := x.hasher.Search(q)
+	if len(hashes) == 0 {
+		return nil, false, nil
+	}
+	keys, err = x.find(term, hashes)
+	return keys, err == nil, err
+}
+
+// openIndex opens the slice's index, nil where it has none yet.
+func (sl *slice) openIndex() (*index, error) {
+	sl.opening.Lock()
+	defer sl.opening.Unlock()
+	if sl.index != nil || !sl.sealed.Load() && !sl.foreign {
+		return sl.index, nil
+	}
+	x, err := openIndex(sl.path + indexExt)
+	if errors.Is(err, os.ErrNotExist) && sl.foreign {
+		return nil, nil // not sealed by the other process yet
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the audit's index: %w", err)
+	}
+	sl.index = x
+	return x, nil
 }
 
 // shut closes the slice for reading; the next query opens it again. It waits for queries in flight.
@@ -97,11 +154,15 @@ func (sl *slice) shut() error {
 
 // closeReader is for who holds use.
 func (sl *slice) closeReader() error {
-	if sl.reader == nil {
-		return nil
+	var err error
+	if sl.reader != nil {
+		err = sl.reader.db.Close()
+		sl.reader = nil
 	}
-	err := sl.reader.db.Close()
-	sl.reader = nil
+	if sl.index != nil {
+		err = errors.Join(err, sl.index.file.Close())
+		sl.index = nil
+	}
 	return err
 }
 
@@ -111,7 +172,7 @@ func (sl *slice) remove() error {
 	defer sl.use.Unlock()
 	sl.gone = true
 	err := sl.closeReader()
-	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
+	for _, suffix := range []string{indexExt, "-wal", "-shm", "-journal", ""} {
 		if e := os.Remove(sl.path + suffix); e != nil && !errors.Is(e, os.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
@@ -122,7 +183,7 @@ func (sl *slice) remove() error {
 // size is how many bytes the slice takes.
 func (sl *slice) size() int64 {
 	var n int64
-	for _, suffix := range []string{"", "-wal"} {
+	for _, suffix := range []string{"", "-wal", indexExt} {
 		if info, err := os.Stat(sl.path + suffix); err == nil {
 			n += info.Size()
 		}

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -46,11 +45,21 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 }
 
 func (f *search) count(ctx context.Context, sl *slice, q audit.StatsQuery, tally *audit.Tally, add func(int64, string, int64)) error {
-	r, release, err := sl.acquire(ctx)
+	release, err := sl.hold()
 	if err != nil {
 		return err
 	}
 	defer release()
+	var w way
+	if !q.Ready() {
+		if w, err = f.way(sl); err != nil || w.nowhere() {
+			return err
+		}
+	}
+	r, err := sl.open(ctx)
+	if err != nil {
+		return err
+	}
 	one, err := r.session(ctx)
 	if err != nil {
 		return err
@@ -59,7 +68,15 @@ func (f *search) count(ctx context.Context, sl *slice, q audit.StatsQuery, tally
 	if q.Ready() {
 		return one.ready(q, add)
 	}
-	return f.scan(one, tally, add)
+	filter := f.filter.Coded(one.number)
+	if filter == nil {
+		return nil
+	}
+	w.fit(r, &f.q)
+	return one.walk(w, filter, func(_ uint64, e audit.Event) bool {
+		add(e.Time.UnixMilli(), tally.Key(&e), 1)
+		return true
+	})
 }
 
 // ready adds the counts that were made as the rows came.
@@ -76,33 +93,6 @@ func (s session) ready(q audit.StatsQuery, add func(int64, string, int64)) error
 			return err
 		}
 		add(t, key, n)
-	}
-	return rows.Err()
-}
-
-// scan counts rows.
-func (f *search) scan(one session, tally *audit.Tally, add func(int64, string, int64)) error {
-	filter := f.filter.Coded(one.number)
-	if filter == nil {
-		return nil
-	}
-	where, args := f.where(one.reader)
-	rows, err := one.conn.QueryContext(one.ctx, "SELECT d FROM rows"+where, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var data sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&data); err != nil {
-			return err
-		}
-		if !filter.Row(data) {
-			continue
-		}
-		if e, err := one.unpack(data); err == nil && filter.Event(&e) {
-			add(e.Time.UnixMilli(), tally.Key(&e), 1)
-		}
 	}
 	return rows.Err()
 }

@@ -46,8 +46,10 @@ type Store struct {
 	grown  chan struct{} // closed and made anew when rows were added
 
 	writing sync.Mutex // one writer at a time: Append, Last, Erase, Close
+	changes sync.Mutex // one of Erase and the sealer; taken before writing
 	writer  *writer
 	full    chan struct{} // a slice is to be sealed
+	settled chan struct{} // closed and made anew when the sealer has nothing to do
 	stop    context.CancelFunc
 	work    sync.WaitGroup
 }
@@ -70,7 +72,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	s := &Store{dir: dir, opt: opt, grown: make(chan struct{}), full: make(chan struct{}, 1)}
+	s := &Store{dir: dir, opt: opt, grown: make(chan struct{}), full: make(chan struct{}, 1), settled: make(chan struct{})}
 	if !opt.ReadOnly {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the audit's folder: %w", err)
@@ -114,7 +116,7 @@ func (s *Store) list() error {
 		}
 		sl := known[first]
 		if sl == nil {
-			sl = &slice{path: filepath.Join(s.dir, e.Name()), first: first}
+			sl = &slice{path: filepath.Join(s.dir, e.Name()), first: first, foreign: s.opt.ReadOnly}
 		}
 		s.slices = append(s.slices, sl)
 	}

@@ -1,0 +1,83 @@
+package sqlitestore
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/usher-im/usher/internal/audit"
+)
+
+// indexOf writes an index of rows whose hashes f chooses and opens it.
+func indexOf(t *testing.T, n int, f func(row int, term audit.Term) uint32) (*index, *terms) {
+	t.Helper()
+	all := &terms{}
+	for row := range n {
+		var hash [audit.Terms]uint32
+		for term := range hash {
+			hash[term] = f(row, audit.Term(term))
+		}
+		all.add(uint64(row)*1000+7, hash)
+	}
+	path := filepath.Join(t.TempDir(), "slice"+indexExt)
+	if err := all.write(path, func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	x, err := openIndex(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { x.file.Close() })
+	return x, all
+}
+
+func TestIndex_FindsWhatTheRowsHave(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for name, f := range map[string]func(int, audit.Term) uint32{
+		"spread": func(int, audit.Term) uint32 { return r.Uint32() | 1 },
+		"few":    func(int, audit.Term) uint32 { return r.Uint32N(9) * 400_000_000 },
+		"one":    func(int, audit.Term) uint32 { return 77 },
+		"none":   func(int, audit.Term) uint32 { return 0 },
+		"low":    func(int, audit.Term) uint32 { return 1 + r.Uint32N(3000) },
+		"high":   func(int, audit.Term) uint32 { return ^r.Uint32N(3000) },
+		"half":   func(row int, _ audit.Term) uint32 { return min(uint32(row%2)*5, 5) * r.Uint32N(1000) },
+	} {
+		for _, n := range []int{0, 1, 511, 512, 513, 20_000} {
+			x, all := indexOf(t, n, f)
+			for term := range audit.Terms {
+				for try := range 60 {
+					h := r.Uint32()
+					if n > 0 && try%4 != 0 {
+						h = all.hashes[term][r.IntN(n)]
+					}
+					if h == 0 {
+						continue
+					}
+					got, err := x.find(term, []uint32{h})
+					if want := all.find(term, []uint32{h}); err != nil || !slices.Equal(got, want) {
+						t.Fatalf("%s, %d rows, hash %d: %d keys, want %d: %v", name, n, h, len(got), len(want), err)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestIndex_DamagedFileIsRefused(t *testing.T) {
+	x, _ := indexOf(t, 1000, func(row int, _ audit.Term) uint32 { return uint32(row) })
+	whole, err := os.ReadFile(x.file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range [][]byte{nil, whole[:30], whole[:len(whole)-1], append([]byte("x"), whole...), append([]byte("ushridx2"), whole[8:]...)} {
+		path := filepath.Join(t.TempDir(), "bad")
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openIndex(path); err == nil {
+			t.Errorf("an index of %d bytes was taken", len(bad))
+		}
+	}
+}
