@@ -1,0 +1,110 @@
+package revoke_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/client"
+)
+
+func TestRevoke_ALiveSessionLeavesItsRoomAndItsStreamIsClosed(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		for _, via := range transports {
+			t.Run(string(via), func(t *testing.T) {
+				room, name := "live-"+strings.ToLower(string(via)), "victim-"+string(via)
+				neighbour := s.enter(t, e2e.Who{Via: via, Token: holder(t, "neighbour")}, room, "neighbour")
+				victim := s.enter(t, e2e.Who{Via: via, Token: holder(t, name)}, room, "victim")
+				s.revoke(t, jti(name))
+				text := mustBePutOut(t, victim, room, "victim")
+				if seen := mustSeeKick(neighbour, room, "victim"); seen != text {
+					t.Errorf("the neighbour was told %q", seen)
+				}
+				s.mustBeReported(t, text, victim.JID)
+				mustStay(neighbour, room)
+				s.mustBeTold(t, e2e.Who{Via: via, Token: holder(t, name)}, "revoked")
+			})
+		}
+	})
+}
+
+func TestRevoke_AHibernatingSessionLeavesItsRoomAndCannotBeResumed(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		neighbour := s.enter(t, e2e.Who{Token: holder(t, "neighbour")}, "daily", "neighbour")
+		for _, via := range transports {
+			t.Run(string(via), func(t *testing.T) {
+				name := "victim-" + string(via)
+				victim := s.enter(t, e2e.Who{Via: via, Token: holder(t, name)}, "daily", name)
+				id := s.hibernate(t, victim)
+				s.revoke(t, jti(name))
+				text := mustSeeKick(neighbour, "daily", name)
+				s.mustBeReported(t, text, victim.JID)
+				if answer := s.resume(t, via, victim.JID, holder(t, "somebody else"), id); answer != "failed" {
+					t.Errorf("somebody resumes it: %s", answer)
+				}
+				mustStay(neighbour, "daily")
+			})
+		}
+	})
+}
+
+func TestRevoke_ASessionLeavesEveryRoomThatItSitsIn(t *testing.T) {
+	setup := e2e.Setup{Hosts: `Component "breakout.meet.example.com" "muc"
+		restrict_room_creation = false
+		muc_room_locking = false`}
+	each(t, setup, func(t *testing.T, s *scene) {
+		neighbour := s.enter(t, e2e.Who{Token: holder(t, "neighbour")}, "daily", "neighbour")
+		neighbour.MustJoin("weekly", "neighbour")
+		neighbour.MustJoin("side@breakout.meet.example.com", "neighbour")
+		victim := s.enter(t, e2e.Who{Token: holder(t, "victim")}, "daily", "victim")
+		victim.MustJoin("weekly", "other nick")
+		victim.MustJoin("side@breakout.meet.example.com", "victim")
+		s.revoke(t, jti("victim"))
+		for _, seat := range []string{e2e.Room("daily") + "/victim", e2e.Room("weekly") + "/other nick", "side@breakout.meet.example.com/victim"} {
+			neighbour.MustExpect(seat+" to be taken out", func(e *client.Element) bool { return e.Attr("from") == seat && e.HasStatus("307") })
+		}
+		victim.MustExpect("the way out", func(e *client.Element) bool { return e.HasStatus("307") })
+		if err := victim.Ended(e2e.Context(t)); err == nil {
+			t.Error("the stream did not end")
+		}
+	})
+}
+
+func TestRevoke_ASessionInNoRoomIsClosedAsWell(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		for _, via := range transports {
+			victim := s.mustLogIn(t, e2e.Who{Via: via, Token: holder(t, "victim-"+string(via))})
+			s.revoke(t, jti("victim-"+string(via)))
+			if err := victim.Ended(e2e.Context(t)); err == nil || !strings.Contains(err.Error(), "policy-violation") {
+				t.Errorf("by %s the stream ended with: %v", via, err)
+			}
+		}
+	})
+}
+
+// With usher_eject = false nobody is put out, and nobody new gets in.
+func TestRevoke_WithoutEjectionTheRevokedStayAndMayNotResume(t *testing.T) {
+	each(t, e2e.Setup{Host: "usher_eject = false"}, func(t *testing.T, s *scene) {
+		alice := s.enter(t, e2e.Who{Token: holder(t, "alice")}, "daily", "alice")
+		s.revoke(t, jti("alice"))
+		s.mustBeTold(t, e2e.Who{Token: holder(t, "alice")}, "revoked")
+		mustStay(alice, "daily")
+		alice.MustBeRefused("weekly", "alice")
+		id := s.hibernate(t, alice)
+		s.mustBeTold(t, e2e.Who{Token: holder(t, "alice"), Query: url.Values{"previd": {id}}}, "revoked")
+	})
+}
+
+func TestRevoke_ARevokedTokenDoesNotResumeALiveSessionOfItsUser(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		alice := s.enter(t, e2e.Who{Token: holder(t, "alice")}, "daily", "alice")
+		id := s.hibernate(t, alice)
+		stolen := e2e.Token(t, e2e.Claims{"jti": "stolen", "context": e2e.Claims{"user": e2e.Claims{"id": "alice"}}})
+		s.revoke(t, jti("stolen"))
+		s.mustBeTold(t, e2e.Who{Token: stolen, Query: url.Values{"previd": {id}}}, "revoked")
+		if answer := s.resume(t, e2e.WebSocket, "", holder(t, "alice"), id); answer != "resumed" {
+			t.Errorf("her own token: %s", answer)
+		}
+	})
+}
