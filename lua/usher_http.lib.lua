@@ -10,7 +10,7 @@ local max_connections, max_waiting, max_head, max_body = 32, 4096, 16 * 1024, 25
 -- else its status, its body, and whether the connection may be kept.
 local function parse(buffer)
 	local stop = buffer:find("\r\n\r\n", 1, true);
-	if not stop then return #buffer > max_head and false or nil; end
+	if not stop and #buffer <= max_head then return nil; elseif not stop then return false; end
 	local head = buffer:sub(1, stop + 1):lower();
 	local status, got, length, keep = head:match("^http/1%.1 (%d%d%d)[ \r]"), #buffer - stop - 3, nil, true;
 	for name, value in head:gmatch("\n([^:\r\n]*):[ \t]*([^\r\n]-)[ \t]*%f[\r]") do

@@ -1,0 +1,36 @@
+package.path = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") .. "/?.lua;" .. package.path;
+
+local parse = require "support".lib("usher_http").parse;
+
+describe("an HTTP answer", function ()
+	it("is status and body, and leaves the connection", function ()
+		assert.same({ 200, "{}", true }, { parse("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") });
+		assert.same({ 503, "", true }, { parse("HTTP/1.1 503 Service Unavailable\r\ncontent-length:0\r\nRetry-After: 1\r\n\r\n") });
+		assert.same({ 204, "", true }, { parse("HTTP/1.1 204 No Content\r\n\r\n") });
+		assert.same({ 200, "{}", false }, { parse("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}") });
+	end);
+
+	it("is waited for as long as it is not whole", function ()
+		local whole = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello";
+		for length = 0, #whole - 1 do assert.is_nil(parse(whole:sub(1, length))); end
+	end);
+
+	it("is refused where it is odd", function ()
+		for what, text in pairs {
+			["no HTTP"] = "hello\r\n\r\n",
+			["HTTP/1.0"] = "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+			["HTTP/2"] = "HTTP/2 200\r\nContent-Length: 2\r\n\r\n{}",
+			["no length"] = "HTTP/1.1 200 OK\r\n\r\n{}",
+			["two lengths"] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+			["a length that is none"] = "HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\n{}",
+			["a negative length"] = "HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
+			["chunks"] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			["chunks and a length"] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+			["bytes after the body"] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{}",
+			["a huge body"] = "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n{",
+			["an endless head"] = "HTTP/1.1 200 OK\r\n" .. ("X: y\r\n"):rep(5000),
+		} do
+			assert.equal(false, (parse(text)), what);
+		end
+	end);
+end);
