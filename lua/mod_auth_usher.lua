@@ -57,9 +57,9 @@ local function login(session, token, wish)
 	if token then
 		usher.apply(session, answer);
 		answer.claims = answer.claims or {};
-		answer.claims.context = answer.context;
+		answer.claims.context = not answer.claims.user_id and answer.context or nil; -- else it is made of the user_id
 		fire("jitsi-authentication-token-verified", { session = session, claims = answer.claims });
-		if session.contextRequired and not answer.context then refuse(nil, "This token lacks what is required here."); end
+		if session.contextRequired and not answer.claims.context then refuse(nil, "This token lacks what is required here."); end
 	end
 	if fire("jitsi-access-ban-check", session) == false then refuse(nil, "user is banned"); end
 	local username = fire("pre-jitsi-authentication", session);

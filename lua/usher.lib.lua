@@ -90,10 +90,10 @@ function lib.apply(session, answer)
 	for _, name in ipairs { "user", "group", "room" } do session["jitsi_meet_context_" .. name] = context[name]; end
 end
 
--- Who a session is: the issuer's user, else the bearer of exactly this token. Guests are nobody.
+-- Who a session is: the issuer's user, else (an empty id is none) the bearer of exactly this token. Guests are nobody.
 function lib.identity(session)
 	local user = session.jitsi_meet_context_user or {};
-	return user.id ~= nil and tostring(session.jitsi_meet_auth_issuer) .. "\0" .. tostring(user.id) or session.auth_token;
+	return (user.id or "") ~= "" and tostring(session.jitsi_meet_auth_issuer) .. "\0" .. tostring(user.id) or session.auth_token;
 end
 
 -- How to ask, by the module's options: ask(session, question), and the client below it, with connections of its own.

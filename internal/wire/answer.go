@@ -93,7 +93,8 @@ func appendFeatures(b []byte, features map[string]bool) []byte {
 	return braced(b, start)
 }
 
-// appendClaims writes the claims that Jitsi's plugins read beside the context; room as it was signed.
+// appendClaims writes the claims that Jitsi's plugins read beside the context; room as it was signed. With a user_id there
+// was no context: what stands as one is made of it, which is not what session.contextRequired asks for.
 func appendClaims(b []byte, c *token.Claims) []byte {
 	b = appendString(append(b, `{"iss":`...), c.Issuer)
 	b = appendString(appendName(b, "sub"), c.Subject)
@@ -102,6 +103,9 @@ func appendClaims(b []byte, c *token.Claims) []byte {
 		b = appendStrings(appendName(b, "room"), c.Room)
 	case c.HasRoom:
 		b = appendString(appendName(b, "room"), c.Room[0])
+	}
+	if !c.Context.Present {
+		b = appendText(b, "user_id", c.TopUserID)
 	}
 	return append(b, '}')
 }

@@ -172,10 +172,12 @@ func TestAnswer_AllowsAreWrittenAsTheGoldenFiles(t *testing.T) {
 	full := proven(t, `{"iss":"my-app","sub":"meet.example.com","room":"daily","context":{"user":{"id":"u-1","name":"Ada \"A\" Lövelace"},"group":"staff","room":{"lobby":false,"password":"","security_bypass":true},"tenant":"acme"}}`,
 		decide.Proven{Affiliation: "owner", Features: map[string]bool{"recording": true, "livestreaming": false}, RecheckAt: 1790000010, RevocationKeys: []string{"k1", "k2"}})
 	plain := proven(t, `{"iss":"my-app","sub":"*","room":"*"}`, decide.Proven{Affiliation: "member", RevocationKeys: []string{"k1"}})
+	user := proven(t, `{"iss":"my-app","sub":"*","room":"*","user_id":"u-1"}`, decide.Proven{Affiliation: "member", RevocationKeys: []string{"k1"}})
 	bypass := proven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"user":{"security_bypass":true}}}`, decide.Proven{Affiliation: "owner"})
 	for name, v := range map[string]decide.Verdict{
 		"answer-allow-connect":       {Full: true, Proven: full, TenantMismatch: true},
 		"answer-allow-connect-plain": {Full: true, Proven: plain},
+		"answer-allow-connect-user":  {Full: true, Proven: user},
 		"answer-allow-guest":         {Full: true},
 		"answer-allow-join":          {Proven: bypass},
 		"answer-allow-join-mismatch": {Proven: plain, TenantMismatch: true},
