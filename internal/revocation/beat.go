@@ -43,7 +43,7 @@ func (l *Ledger) beat(ctx context.Context) {
 		l.forget(id)
 		return
 	}
-	l.stats.state.Store(&st)
+	l.notice(st)
 	l.weigh(before, st, asked.UnixMilli())
 }
 
@@ -79,4 +79,15 @@ func (l *Ledger) forget(id string) (time.Time, bool) {
 		clear(l.beats) // a store that gives none back
 	}
 	return sent, ours
+}
+
+// notice keeps what the store says of itself, and warns once where it can lose what it took.
+func (l *Ledger) notice(st State) {
+	old := l.stats.state.Swap(&st)
+	if !st.Durable && (old == nil || old.Durable) {
+		l.opt.Logger.Warn("the revocation store may lose revocations in a crash: turn on Redis' append-only log (appendonly yes), else they are answered as not yet replicated")
+	}
+	if st.Evicts && (old == nil || !old.Evicts) {
+		l.opt.Logger.Warn("the revocation store throws entries away when its memory is full: set Redis' maxmemory-policy to noeviction")
+	}
 }

@@ -31,10 +31,17 @@ type Feed struct {
 
 	mu      sync.Mutex
 	epoch   string
-	ring    []Key  // change n lies at n%remembered; lifts leave a zero key
+	ring    []told // change n lies at n%remembered
 	first   uint64 // number of the oldest change in the ring
 	next    uint64 // number of the next change
 	changed chan struct{}
+}
+
+// told is a change as the feed remembers it. The tag tells histories apart that have the same number: a store that lost
+// its last changes in a failover counts on from before them, and cursors into what was lost are good no more.
+type told struct {
+	key Key // zero for what is no news to a session: a lift
+	tag string
 }
 
 func newFeed() *Feed { return &Feed{changed: make(chan struct{})} }
@@ -44,11 +51,19 @@ func (f *Feed) restart(at position, before []Change) {
 	f.lock.learn(at.identity.Secret)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.epoch, f.ring = at.identity.Epoch, make([]Key, remembered)
-	f.first, f.next = at.seq+1, at.seq+1
-	for i := len(before) - 1; i >= 0 && before[i].Seq == f.first-1 && at.seq-before[i].Seq < remembered; i-- {
-		f.first--
-		f.ring[f.first%remembered] = fed(before[i])
+	f.epoch, f.ring = at.identity.Epoch, make([]told, remembered)
+	// The position itself is a place to go on from, with or without what lies before it.
+	f.first, f.next = at.seq, at.seq+1
+	f.ring[at.seq%remembered] = told{tag: at.tag}
+	for i := len(before) - 1; i >= 0 && at.seq-before[i].Seq < remembered-1; i-- {
+		if before[i].Seq != f.first && before[i].Seq+1 != f.first {
+			break
+		}
+		f.first = before[i].Seq
+		f.ring[f.first%remembered] = tellable(before[i])
+	}
+	if f.first == 1 {
+		f.first, f.ring[0] = 0, told{} // the beginning of every history
 	}
 	f.signal()
 }
@@ -58,7 +73,7 @@ func (f *Feed) add(changes []Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range changes {
-		f.ring[c.Seq%remembered] = fed(c)
+		f.ring[c.Seq%remembered] = tellable(c)
 		f.next = c.Seq + 1
 	}
 	if f.next-f.first > remembered {
@@ -67,11 +82,11 @@ func (f *Feed) add(changes []Change) {
 	f.signal()
 }
 
-func fed(c Change) Key {
+func tellable(c Change) told {
 	if c.Lifted {
-		return Key{}
+		return told{tag: c.Tag}
 	}
-	return c.Entry.Key
+	return told{key: c.Entry.Key, tag: c.Tag}
 }
 
 func (f *Feed) signal() {
@@ -83,10 +98,30 @@ func (f *Feed) signal() {
 func (f *Feed) Cursor() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.epoch == "" {
+		return ""
+	}
 	return f.cursor(f.next - 1)
 }
 
-func (f *Feed) cursor(seq uint64) string { return f.epoch + "-" + strconv.FormatUint(seq, 10) }
+func (f *Feed) cursor(seq uint64) string {
+	return f.epoch + "-" + strconv.FormatUint(seq, 10) + "-" + f.ring[seq%remembered].tag
+}
+
+// serves says whether the feed can go on from a cursor. One that lies ahead is of another node that is faster: it is
+// looked at again when we are there.
+func (f *Feed) serves(cursor string) (seq uint64, ahead, ok bool) {
+	epoch, rest, _ := strings.Cut(cursor, "-")
+	number, tag, _ := strings.Cut(rest, "-")
+	seq, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || epoch != f.epoch || seq < f.first {
+		return 0, false, false
+	}
+	if seq >= f.next {
+		return seq, true, seq-f.next < remembered
+	}
+	return seq, false, f.ring[seq%remembered].tag == tag
+}
 
 // Subscribe tells what was revoked since cursor, and goes on until ctx ends. Without a cursor, or with one that cannot
 // be served, the first line is a reset.
@@ -122,14 +157,13 @@ func (f *Feed) after(cursor string) (Line, <-chan struct{}) {
 	if f.epoch == "" {
 		return Line{}, f.changed // nothing loaded yet
 	}
-	epoch, number, _ := strings.Cut(cursor, "-")
-	seq, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || epoch != f.epoch || seq+1 < f.first {
+	seq, ahead, ok := f.serves(cursor)
+	if !ok {
 		return Line{Cursor: f.cursor(f.next - 1), Reset: true}, nil
 	}
 	var keys []Key
-	for ; seq+1 < f.next && len(keys) < lineKeys; seq++ {
-		if k := f.ring[(seq+1)%remembered]; k != (Key{}) {
+	for ; !ahead && seq+1 < f.next && len(keys) < lineKeys; seq++ {
+		if k := f.ring[(seq+1)%remembered].key; k != (Key{}) {
 			keys = append(keys, k)
 		}
 	}

@@ -64,6 +64,7 @@ func (l *Ledger) follow(parent context.Context, following func()) error {
 	if err != nil {
 		return err
 	}
+	l.notice(st)
 	if err := l.catchUp(ctx, st); err != nil {
 		return err
 	}

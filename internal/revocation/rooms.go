@@ -21,8 +21,8 @@ func (m *Marks) addRooms(rooms []string, tenant string) {
 		m.add(kindRoom, keyOf(kindRoom, "", "[", tenant, "]"))
 	}
 	for _, claimed := range rooms {
-		name := prepareRoom(claimed)
-		if name == "" {
+		name, ok := roomName(claimed)
+		if !ok {
 			continue
 		}
 		m.add(kindRoom, keyOf(kindRoom, "", name))
@@ -33,19 +33,22 @@ func (m *Marks) addRooms(rooms []string, tenant string) {
 }
 
 // roomValue brings what a person wrote into the form that is kept: a name as a token claims it, a [tenant], or a JID,
-// of which the domain is dropped.
+// of which the domain is dropped. What it gives it also takes, and gives back.
 func roomValue(written string) (string, error) {
 	value, _, _ := strings.Cut(strings.TrimSpace(written), "@")
-	tenant, name, found := splitTenant(value)
+	tenant, claimed, found := splitTenant(value)
+	if found && claimed == "" {
+		return "[" + strings.ToLower(tenant) + "]", nil
+	}
 	if !found {
-		name = value
+		claimed = value
 	}
-	name = prepareRoom(name)
-	if found {
+	name, ok := roomName(claimed)
+	switch {
+	case !ok:
+		return "", fmt.Errorf("no room can be named %q: give a name as a token claims it, [tenant], or a room JID", written)
+	case found:
 		return "[" + strings.ToLower(tenant) + "]" + name, nil
-	}
-	if name == "" {
-		return "", fmt.Errorf("the room %q is empty: give a name as a token claims it, [tenant], or a room JID", written)
 	}
 	return name, nil
 }
@@ -58,11 +61,14 @@ func splitTenant(value string) (tenant, name string, found bool) {
 	return tenant, name, found && tenant != ""
 }
 
-// prepareRoom spells a name as rooms are compared. What can be no room's name stands for itself: it is signed, and may
-// be a pattern.
-func prepareRoom(claimed string) string {
-	if name, ok := room.Name(claimed); ok {
-		return name
+// escaped keeps apart what would be read as something else the next time.
+var escaped = strings.NewReplacer("%", "%25", "@", "%40")
+
+// roomName spells a name as rooms are compared.
+func roomName(claimed string) (string, bool) {
+	name, ok := room.Name(claimed)
+	if ok && strings.ContainsAny(name, "%@") {
+		name = escaped.Replace(name)
 	}
-	return claimed
+	return name, ok
 }

@@ -19,9 +19,9 @@ type Stats struct {
 	Age    time.Duration
 	// Seq is the last change applied, StoreSeq the store's last as of its last heartbeat.
 	Seq, StoreSeq uint64
-	// Durable and Replicas are the store's, as of its last heartbeat.
-	Durable  bool
-	Replicas int
+	// Durable, Evicts and Replicas are the store's, as of its last heartbeat.
+	Durable, Evicts bool
+	Replicas        int
 	// Loads counts full loads, Gaps those because of missing changes, PutBack entries that the store had lost.
 	Loads, Gaps, PutBack int64
 	// Failures counts times that following broke off, Missed heartbeats without an answer.
@@ -47,7 +47,7 @@ func (l *Ledger) Stats() Stats {
 		s.Age = l.opt.Now().Sub(time.UnixMilli(l.currentAt.Load()))
 	}
 	if st := l.stats.state.Load(); st != nil {
-		s.Durable, s.Replicas, s.StoreSeq = st.Durable, st.Replicas, max(st.Seq, at.seq)
+		s.Durable, s.Evicts, s.Replicas, s.StoreSeq = st.Durable, st.Evicts, st.Replicas, max(st.Seq, at.seq)
 	}
 	return s
 }

@@ -72,7 +72,7 @@ func (s *Store) runRevoke(ctx context.Context, conn *redis.Conn, rs []revocation
 	}
 	answer, err := revokeScript.Run(ctx, conn, s.written(), args...).Slice()
 	if err == nil && len(answer) != 1+4*len(rs) {
-		err = fmt.Errorf("Redis answered %d values to a write of %d revocations", len(answer), len(rs))
+		err = fmt.Errorf("redis answered %d values to a write of %d revocations", len(answer), len(rs))
 	}
 	return answer, err
 }

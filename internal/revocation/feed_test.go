@@ -1,0 +1,102 @@
+package revocation
+
+import (
+	"context"
+	"testing"
+)
+
+func loadedFeed(seq uint64) *Feed {
+	f := newFeed()
+	f.restart(position{identity: Identity{Epoch: "e", Secret: [16]byte{1}}, seq: seq, tag: "t"}, nil)
+	return f
+}
+
+func tell(f *Feed, from, to uint64) {
+	var changes []Change
+	for seq := from; seq <= to; seq++ {
+		changes = append(changes, Change{Seq: seq, Tag: "t", Entry: jti(int(seq))})
+	}
+	f.add(changes)
+}
+
+func TestFeed_ASlowReaderHoldsUpNobodyAndIsTold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f := loadedFeed(0)
+	slow := f.Subscribe(ctx, f.Cursor())
+	tell(f, 1, 10)
+	tell(f, 11, 3*remembered) // more than is remembered, and nobody reads
+	for line := range slow {
+		if line.Reset {
+			if line.Cursor != f.Cursor() {
+				t.Errorf("after the reset it goes on from %s, and the feed stands at %s", line.Cursor, f.Cursor())
+			}
+			return
+		}
+	}
+}
+
+func TestFeed_TellsEveryKeyOnceInOrder(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f := loadedFeed(7)
+	lines := f.Subscribe(ctx, "e-7-t")
+	const n = 3 * lineKeys
+	tell(f, 8, 7+n)
+	for seq := uint64(8); seq <= 7+n; {
+		line := <-lines
+		if line.Reset {
+			t.Fatal("it was reset")
+		}
+		for _, key := range line.Keys {
+			if want := f.lock.names([]Key{jti(int(seq)).Key})[0]; key != want {
+				t.Fatalf("change %d is told as %s, want %s", seq, key, want)
+			}
+			seq++
+		}
+	}
+}
+
+func TestFeed_CursorsThatCannotBeServedAreReset(t *testing.T) {
+	f := loadedFeed(100)
+	tell(f, 101, 110)
+	for cursor, reset := range map[string]bool{
+		"": true, "e": true, "e-": true, "e-x": true, "e--1": true, "other-105-t": true, "e-99-t": true, "e-18446744073709551615-t": true,
+		"e-105": true, "e-105-lost": true, "e-100-t": false, "e-105-t": false,
+	} {
+		line, wait := f.after(cursor)
+		if wait != nil || line.Reset != reset || line.Cursor != "e-110-t" {
+			t.Errorf("the cursor %q is answered %+v", cursor, line)
+		}
+	}
+	if _, wait := f.after("e-111-t"); wait == nil { // another node is a little ahead
+		t.Error("a cursor that lies just ahead was not waited for")
+	}
+	tell(f, 111, 112)
+	if line, _ := f.after("e-111-lost"); !line.Reset {
+		t.Error("a cursor into what a failover lost was served")
+	}
+}
+
+// A store that was emptied may come back with another secret, while sessions hold names under the old one.
+func TestFeed_NamesUnderAnOldSecretAreStillTold(t *testing.T) {
+	f := loadedFeed(0)
+	m := MarksOf(Subject{Issuer: "app", JTI: "1"})
+	old := f.lock.of(&m)
+	f.restart(position{identity: Identity{Epoch: "e2", Secret: [16]byte{2}}}, nil)
+	tell(f, 1, 1)
+	line, _ := f.after("e2-0-")
+	told := map[string]bool{}
+	for _, key := range line.Keys {
+		told[key] = true
+	}
+	found := 0
+	for _, name := range append(old, f.lock.of(&m)...) {
+		if told[name] {
+			found++
+		}
+	}
+	if found != 2 {
+		t.Errorf("the session holds %v and was told %v", old, line.Keys)
+	}
+}
