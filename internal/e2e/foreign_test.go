@@ -106,15 +106,7 @@ func slixmpp(t *testing.T, orders map[string]any) []seen {
 	if err != nil {
 		t.Fatalf("slixmpp: %v\n%s%s", err, out, words.Bytes())
 	}
-	var all []seen
-	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
-		var one seen
-		if err := d.Decode(&one); err != nil {
-			t.Fatalf("slixmpp printed %q: %v", out, err)
-		}
-		all = append(all, one)
-	}
-	return all
+	return readSeen(t, out)
 }
 
 // mellium is a session of that library. Its own muc.Client is not used: it races with itself while it joins.
