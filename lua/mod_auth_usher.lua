@@ -105,8 +105,6 @@ function sasl:process(message)
 	return "failure", result.condition, result.text;
 end
 
-function module.save() return { cursor = feed.cursor }; end
-function module.restore(saved) feed.cursor = saved.cursor; end
 function module.unload() feed.stop(); end
 
 module:provides("auth", { get_sasl_handler = new_sasl });

@@ -9,7 +9,8 @@ local silence, host = 15, module.host;
 
 return function (usher, ask, client)
 	local feed, holders, eject = {}, {}, module:get_option_boolean("usher_eject", true); -- holders: revocation key → its sessions
-	local current, seen, attempts, doubt = nil, 0, 0, nil;
+	-- Without a cursor, as after a reload, the feed begins by asking about everybody: nothing that was in doubt is forgotten.
+	local current, cursor, seen, attempts, doubt = nil, nil, 0, 0, nil;
 
 	-- Where a session sits, and the room that is asked about for it: for a breakout room that is its main room, whose check
 	-- has let the session in (Jitsi's plugin sets main). Gated are the seats that there is anything to ask about.
@@ -79,7 +80,7 @@ return function (usher, ask, client)
 
 	local function read(line)
 		local item, doubtful = usher.decode(line), {};
-		seen, feed.cursor = now(), item.cursor or feed.cursor;
+		seen, cursor = now(), item.cursor or cursor;
 		if item.keys or item.reset then usher.news = usher.news + 1; end
 		local function add(key) for session in pairs(holders[key] or {}) do doubtful[session] = true; end end
 		for _, key in ipairs(item.keys or {}) do add(key); end
@@ -94,7 +95,7 @@ return function (usher, ask, client)
 			buffer = (buffer .. chunk):gsub("([^\n]*)\n", function (line) pcall(read, line); return ""; end);
 			return current == mine;
 		end
-		mine.request = http.request(url .. "?cursor=" .. urlencode(feed.cursor or ""), {
+		mine.request = http.request(url .. "?cursor=" .. urlencode(cursor or ""), {
 			headers = { Authorization = client.credential and "Bearer " .. client.credential };
 			streaming_handler = function (response) return response.code == 200 and mine or nil; end;
 		}, function (body, code)

@@ -60,7 +60,13 @@ func TestRace_TwoFirstJoinsOfOneRoomMakeOneRoom(t *testing.T) {
 		if rooms := occupants(t, s); len(rooms) != 1 || len(rooms[e2e.Room("daily")]) != 2 {
 			t.Errorf("the rooms are %v", rooms)
 		}
-		if asked := len(s.Gate.Questions()); asked != 4 {
+		asked := 0
+		for _, q := range s.Gate.Questions() {
+			if q.Stage != "recheck" { // the feed's first line asks about whoever was inside before it came
+				asked++
+			}
+		}
+		if asked != 4 {
 			t.Errorf("two logins and two joins took %d questions, want 4", asked)
 		}
 	})
