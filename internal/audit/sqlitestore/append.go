@@ -172,9 +172,10 @@ func (s *Store) create(ctx context.Context, k uint64) (*writer, error) {
 	return w, nil
 }
 
-// make writes the schema before the file has a log, so that its head can be read from outside from the start.
+// make writes the schema before the file has a log, so that its head can be read from outside from the start. Large
+// pages save reads when the file is cold.
 func (sl *slice) make(ctx context.Context) error {
-	db, err := open(sl.path, "mode=rwc", "journal_mode(MEMORY)", "synchronous(OFF)")
+	db, err := open(sl.path, "mode=rwc", "page_size(16384)", "journal_mode(MEMORY)", "synchronous(OFF)")
 	if err != nil {
 		return err
 	}

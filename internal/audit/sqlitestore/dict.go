@@ -27,7 +27,6 @@ type dict struct {
 	next    uint64
 	fresh   []string // not in the file yet
 	key     []byte
-	full    bool
 }
 
 // code replaces the texts of a row that repeat.
@@ -56,7 +55,6 @@ func (d *dict) number(tag audit.Tag, text []byte) (uint64, bool) {
 		return n, true
 	}
 	if len(d.numbers) >= mostCoded {
-		d.full = true
 		return 0, false
 	}
 	n := d.next

@@ -17,14 +17,15 @@ import (
 // database for. Measured against CREATE INDEX: 2.3 µs less work for an event, a third fewer bytes, and a fingerprint
 // over a hundred cold slices in a fifth of the time.
 //
-//	magic, 8 bytes; seed of the hashes, 8; schema of the slice, rows, entries of each term: 4 each; CRC-32C of all that
-//	zeros up to headSize
+//	magic, 8 bytes; seed of the hashes, 8; schema of the slice, 1 where dict has every text, rows, entries of each
+//	term: 4 each; CRC-32C of all that; zeros up to headSize
 //	key of each row, 8 bytes, rising
 //	for each term: hash<<32 + number of the row, 8 bytes each, rising
 type index struct {
 	file   *os.File
 	hasher audit.Hasher
 	schema int
+	coded  bool
 	first  int64 // where the entries of the first term begin
 	rows   int
 	terms  [audit.Terms]int
@@ -57,18 +58,19 @@ func (x *index) readHead() error {
 	if _, err := x.file.ReadAt(b[:], 0); err != nil {
 		return err
 	}
-	const end = 24 + 4*int(audit.Terms)
+	const end = 28 + 4*int(audit.Terms)
 	if string(b[:8]) != indexMagic ||
 		crc32.Checksum(b[:end], castagnoli) != binary.LittleEndian.Uint32(b[end:]) {
 		return errIndex
 	}
 	x.hasher = audit.Hasher(binary.LittleEndian.Uint64(b[8:]))
 	x.schema = int(binary.LittleEndian.Uint32(b[16:]))
-	x.rows = int(binary.LittleEndian.Uint32(b[20:]))
+	x.coded = binary.LittleEndian.Uint32(b[20:]) == 1
+	x.rows = int(binary.LittleEndian.Uint32(b[24:]))
 	x.first = headSize + int64(x.rows)*entrySize
 	size := x.first
 	for i := range x.terms {
-		x.terms[i] = int(binary.LittleEndian.Uint32(b[24+4*i:]))
+		x.terms[i] = int(binary.LittleEndian.Uint32(b[28+4*i:]))
 		size += int64(x.terms[i]) * entrySize
 	}
 	if info, err := x.file.Stat(); err != nil || info.Size() != size {

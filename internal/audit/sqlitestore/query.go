@@ -13,8 +13,8 @@ import (
 // patience is how long one page may search; what is found by then is the page, and its cursor goes on.
 const patience = 2 * time.Second
 
-// fanOut is how many slices are asked at once.
-const fanOut = 8
+// fanOut is how many slices are asked at once: more than there are cores, since they wait for the disk.
+const fanOut = 12
 
 // search is one question on its way through the slices.
 type search struct {
@@ -43,16 +43,34 @@ func (s *Store) Query(ctx context.Context, q audit.Query) (audit.Page, error) {
 	f := search{filter: q.Filter(), q: q, end: time.Now().Add(patience)}
 	f.from, f.below = q.Range()
 	f.below = min(f.below, place.K)
-	all := s.between(f.from, f.below)
+	return f.newestFirst(ctx, s.between(f.from, f.below))
+}
+
+// newestFirst asks slice after slice until the page is full, some ahead of the one whose turn it is: many where the
+// query looks for a term, which most slices do not have, few where the newest slice may well be enough.
+func (f *search) newestFirst(ctx context.Context, all []*slice) (audit.Page, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	ahead := 1
+	if _, hashes := audit.Hasher(0).Search(&f.q); len(hashes) > 0 {
+		ahead = fanOut
+	}
 	var page audit.Page
-	for width := 1; len(all) > 0; width = min(2*width, fanOut) {
-		n := min(width, len(all))
-		part := all[len(all)-n:]
-		all = all[:len(all)-n]
-		done, err := f.gather(ctx, part, &page)
+	var asked []chan found
+	for len(all) > 0 || len(asked) > 0 {
+		for len(all) > 0 && len(asked) < ahead {
+			sl, answer := all[len(all)-1], make(chan found, 1)
+			all, asked = all[:len(all)-1], append(asked, answer)
+			running.Go(func() { answer <- f.in(ctx, sl) })
+		}
+		done, err := f.add(&page, <-asked[0])
 		if done || err != nil {
 			return page, err
 		}
+		asked = asked[1:]
+		ahead = min(2*ahead, fanOut)
 	}
 	return page, nil
 }
@@ -69,30 +87,21 @@ func (s *Store) between(from, below uint64) []*slice {
 	return all
 }
 
-// gather asks some slices at once and adds what they have to the page, newest first; true where the page is complete.
-func (f *search) gather(ctx context.Context, part []*slice, page *audit.Page) (bool, error) {
-	results := make([]found, len(part))
-	var wg sync.WaitGroup
-	for i, sl := range part {
-		wg.Go(func() { results[i] = f.in(ctx, sl) })
+// add puts what a slice gave on the page; true where the page is complete.
+func (f *search) add(page *audit.Page, r found) (bool, error) {
+	if r.err != nil {
+		return true, r.err
 	}
-	wg.Wait()
-	for i := len(results) - 1; i >= 0; i-- {
-		r := &results[i]
-		if r.err != nil {
-			return true, r.err
-		}
-		for n := range r.events {
-			page.Events = append(page.Events, r.events[n])
-			if len(page.Events) == f.q.Limit {
-				page.Next = audit.Place{K: r.keys[n]}.Cursor()
-				return true, nil
-			}
-		}
-		if r.reached > 0 {
-			page.Next = audit.Place{K: r.reached}.Cursor()
+	for n := range r.events {
+		page.Events = append(page.Events, r.events[n])
+		if len(page.Events) == f.q.Limit {
+			page.Next = audit.Place{K: r.keys[n]}.Cursor()
 			return true, nil
 		}
+	}
+	if r.reached > 0 {
+		page.Next = audit.Place{K: r.reached}.Cursor()
+		return true, nil
 	}
 	return false, nil
 }

@@ -37,9 +37,6 @@ func (s *Store) sealer(ctx context.Context) {
 	}
 }
 
-// markCoded notes that every text that is to be in dict is there.
-var markCoded = fmt.Sprintf("INSERT OR IGNORE INTO meta SELECT 'coded', 1 WHERE (SELECT count(*) FROM dict) < %d", mostCoded)
-
 // mostUnsealed is how many slices may wait before sealing takes the time it needs, saturated or not.
 const mostUnsealed = 8
 
@@ -111,7 +108,7 @@ func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) ti
 			return ctx.Err()
 		}
 	}
-	for _, statement := range append(indexes, markCoded) {
+	for _, statement := range indexes {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err
 		}
@@ -124,6 +121,9 @@ func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) ti
 		if all, err = readTerms(ctx, db); err != nil {
 			return err
 		}
+	}
+	if err := db.QueryRowContext(ctx, "SELECT count(*) < ? FROM dict", mostCoded).Scan(&all.coded); err != nil {
+		return err
 	}
 	if err := sl.dropLog(ctx, db); err != nil {
 		return err

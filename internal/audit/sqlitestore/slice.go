@@ -95,9 +95,17 @@ func (sl *slice) openReader(ctx context.Context) (*reader, error) {
 	db.SetMaxIdleConns(2)
 	db.SetMaxOpenConns(4)
 	r := &reader{db: db, texts: map[uint64][]byte{}}
+	x, err := sl.loadIndex()
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if x != nil {
+		r.hasher, r.indexed, r.coded = x.hasher, true, x.coded
+		return r, nil
+	}
 	var seed int64
 	err = db.QueryRowContext(ctx, `SELECT (SELECT value FROM meta WHERE name = 'seed'),
-		EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_n'), EXISTS (SELECT 1 FROM meta WHERE name = 'coded')`).Scan(&seed, &r.indexed, &r.coded)
+		EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_n')`).Scan(&seed, &r.indexed)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -115,7 +123,9 @@ func (sl *slice) candidates(q *audit.Query) (keys []uint64, ok bool, err error) 
 		}
 		return t.find(term, hashes), true, nil
 	}
-	x, err := sl.openIndex()
+	sl.opening.Lock()
+	x, err := sl.loadIndex()
+	sl.opening.Unlock()
 	if x == nil || err != nil {
 		return nil, false, err
 	}
@@ -127,20 +137,19 @@ func (sl *slice) candidates(q *audit.Query) (keys []uint64, ok bool, err error) 
 	return keys, err == nil, err
 }
 
-// openIndex opens the slice's index, nil where it has none yet.
-func (sl *slice) openIndex() (*index, error) {
-	sl.opening.Lock()
-	defer sl.opening.Unlock()
+// loadIndex opens the slice's index, nil where it has none yet. The caller has opening.
+func (sl *slice) loadIndex() (*index, error) {
 	if sl.index != nil || !sl.sealed.Load() && !sl.foreign {
 		return sl.index, nil
 	}
 	x, err := openIndex(sl.path + indexExt)
-	if errors.Is(err, os.ErrNotExist) && sl.foreign {
-		return nil, nil // not sealed by the other process yet
+	if err != nil && sl.foreign {
+		return nil, nil // the other process has not sealed it yet, or erases from it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the audit's index: %w", err)
 	}
+	sl.sealed.Store(true)
 	sl.index = x
 	return x, nil
 }

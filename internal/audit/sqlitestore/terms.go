@@ -16,6 +16,7 @@ import (
 // terms are the hashes of the rows of a slice that this process writes, from its first row on.
 type terms struct {
 	hasher audit.Hasher
+	coded  uint32 // 1: every text that belongs into dict is there
 
 	mu     sync.RWMutex
 	keys   []uint64
@@ -103,6 +104,7 @@ func (t *terms) head() []byte {
 	head = append(head, indexMagic...)
 	head = binary.LittleEndian.AppendUint64(head, uint64(t.hasher))
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(steps)))
+	head = binary.LittleEndian.AppendUint32(head, t.coded)
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(t.keys)))
 	for _, hashes := range t.hashes {
 		n := 0

@@ -1,0 +1,148 @@
+package sqlitestore
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/audit/storetest"
+)
+
+// crashRate is how many events a second the process records that is to be killed.
+const crashRate = 20_000
+
+// TestRecorder_ForKilling is no test but the process that TestPipeline_KilledProcess… kills.
+func TestRecorder_ForKilling(t *testing.T) {
+	dir := os.Getenv("USHER_TEST_RECORD_IN")
+	if dir == "" {
+		return
+	}
+	store, err := Open(t.Context(), filepath.Join(dir, "audit"), Options{SliceRows: 5000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := audit.Open(t.Context(), store, audit.Options{Dir: filepath.Join(dir, "spill"), SpillMax: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for n := 0; ; {
+		for due := int(time.Since(begun).Seconds() * crashRate); n < due; n++ {
+			now := time.Now()
+			p.Record(audit.Event{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow, Session: strconv.Itoa(n), UserID: "u"})
+		}
+		fmt.Println("recorded", n)
+		time.Sleep(time.Millisecond) // the pace of the load, not a wait for something
+	}
+}
+
+func TestPipeline_KilledProcessLosesAtMostTheStatedWindow(t *testing.T) {
+	dir := t.TempDir()
+	var answered []int
+	for round := range 4 {
+		answered = append(answered, recordAndKill(t, dir, time.Duration(300+rand.IntN(900))*time.Millisecond))
+		t.Logf("round %d: %d decisions were answered", round, answered[round])
+	}
+	store := openIn(t, filepath.Join(dir, "audit"), Options{SliceRows: 5000, Now: time.Now})
+	p, err := audit.Open(t.Context(), store, audit.Options{Dir: filepath.Join(dir, "spill"), SpillMax: 1 << 30, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	kept, twice := recount(t, store)
+	if twice > 0 {
+		t.Errorf("%d events are there twice", twice)
+	}
+	var all int
+	for _, n := range answered {
+		all += n
+	}
+	// 100 ms a kill, and as much again for a machine that is busy with other tests.
+	if window := len(answered) * crashRate / 5; kept > all+window || kept < all-window {
+		t.Errorf("%d events of %d answered are kept, the window is %d", kept, all, window)
+	}
+}
+
+// recordAndKill lets a process record for a while, kills it, and gives how many decisions it had answered at least.
+func recordAndKill(t *testing.T, dir string, after time.Duration) int {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRecorder_ForKilling$")
+	cmd.Env = append(os.Environ(), "USHER_TEST_RECORD_IN="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := time.AfterFunc(after+200*time.Millisecond, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	n := 0
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		_, _ = fmt.Sscanf(lines.Text(), "recorded %d", &n)
+	}
+	_ = cmd.Wait() // it was killed
+	return n
+}
+
+// recount counts events, and those whose session (the number within its round) is there more often than rounds allow.
+func recount(t *testing.T, store audit.Store) (kept, twice int) {
+	t.Helper()
+	ids := map[string]bool{}
+	q := audit.Query{Limit: 1000}
+	for {
+		page, err := store.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			kept++
+			if ids[e.ID] {
+				twice++
+			}
+			ids[e.ID] = true
+		}
+		if page.Next == "" {
+			return kept, twice
+		}
+		q.Cursor = page.Next
+	}
+}
+
+func TestPipeline_EventsOfManySlicesArriveInOrder(t *testing.T) {
+	dir := t.TempDir()
+	store := openIn(t, filepath.Join(dir, "audit"), Options{SliceRows: 400})
+	p, err := audit.Open(t.Context(), store, audit.Options{Dir: filepath.Join(dir, "spill"), SpillMax: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := storetest.Events(3000)
+	for _, e := range events {
+		p.Record(e)
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := howMany(t, store, audit.Query{}); n != len(events) {
+		t.Errorf("%d events, want %d", n, len(events))
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "spill", "*.spill")); len(left) != 1 {
+		t.Errorf("the spill keeps %v after a clean end", left)
+	}
+}

@@ -1,0 +1,402 @@
+package sqlitestore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/audit/storetest"
+)
+
+func small(now time.Time) Options {
+	return Options{SliceRows: 100, Now: func() time.Time { return now }}
+}
+
+// filled is a store of n events whose slices are sealed.
+func filled(t *testing.T, dir string, n int) *Store {
+	t.Helper()
+	s := openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(n))); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, s)
+	return s
+}
+
+func settle(t *testing.T, s *Store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := s.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func howMany(t *testing.T, s *Store, q audit.Query) int {
+	t.Helper()
+	q.Limit = 1000
+	n := 0
+	for {
+		page, err := s.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(page.Events)
+		if page.Next == "" {
+			return n
+		}
+		q.Cursor = page.Next
+	}
+}
+
+func TestStore_SealedSlicesAreCompleteByThemselves(t *testing.T) {
+	dir := t.TempDir()
+	s := filled(t, dir, 450)
+	all, _ := s.all()
+	if len(all) != 5 {
+		t.Fatalf("%d slices, want 5", len(all))
+	}
+	for _, sl := range all[:4] {
+		if _, err := os.Stat(sl.path + "-wal"); err == nil {
+			t.Errorf("%s has a log", sl.path)
+		}
+		x, err := openIndex(sl.path + indexExt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.file.Close()
+	}
+}
+
+func TestStore_NextProcessGoesOnInTheSameSlice(t *testing.T) {
+	dir := t.TempDir()
+	rows := storetest.Rows(storetest.Events(330))
+	for part := range 3 {
+		s := openIn(t, dir, small(storetest.Now))
+		last, err := s.Last(t.Context())
+		if err != nil || part > 0 && last != rows[part*110-1].K {
+			t.Fatalf("goes on from %d: %v", last, err)
+		}
+		if err := s.Append(t.Context(), rows[part*110:(part+1)*110]); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openIn(t, dir, small(storetest.Now))
+	if all, _ := s.all(); len(all) != 4 {
+		t.Errorf("%d slices, want 4 of 100 rows at most", len(all))
+	}
+	if n := howMany(t, s, audit.Query{}); n != 330 {
+		t.Errorf("%d events, want 330", n)
+	}
+	want := howMany(t, s, audit.Query{User: "user-4"})
+	settle(t, s)
+	if n := howMany(t, s, audit.Query{User: "user-4"}); n != want || n != 30 {
+		t.Errorf("%d events of a user before sealing, %d after, want 30", want, n)
+	}
+}
+
+func TestStore_DamagedIndexIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := filled(t, dir, 250)
+	all, _ := s.all()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(all[0].path+indexExt, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(all[1].path + indexExt); err != nil {
+		t.Fatal(err)
+	}
+	s = openIn(t, dir, small(storetest.Now))
+	for range 2 { // before and after
+		if n := howMany(t, s, audit.Query{User: "user-4"}); n != 23 {
+			t.Errorf("%d events of the user, want 23", n)
+		}
+		settle(t, s)
+	}
+}
+
+func TestStore_RetentionDeletesWholeSlicesByAge(t *testing.T) {
+	dir := t.TempDir()
+	filled(t, dir, 500).Close()
+	opt := small(storetest.Now)
+	opt.Retention = 30 * time.Minute
+	s := openIn(t, dir, opt)
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	oldest := storetest.Now
+	page, err := s.Query(t.Context(), audit.Query{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page.Events {
+		if e.Time.Before(oldest) {
+			oldest = e.Time
+		}
+	}
+	if n := len(page.Events); n < 180 || n > 280 || oldest.Before(storetest.Now.Add(-50*time.Minute)) {
+		t.Errorf("%d events are left, the oldest of %v", n, oldest)
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) > 8 {
+		t.Errorf("files are left: %v", files)
+	}
+}
+
+func TestStore_RetentionDeletesTheOldestPastTheSize(t *testing.T) {
+	dir := t.TempDir()
+	s := filled(t, dir, 600)
+	all, _ := s.all()
+	s.opt.MaxSize = all[0].size()*3 + 10
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := s.all(); len(left) >= len(all) || len(left) < 2 || left[len(left)-1] != all[len(all)-1] {
+		t.Errorf("%d of %d slices are left", len(left), len(all))
+	}
+}
+
+func TestStore_QuietNodeForgetsInTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	now := storetest.Now
+	opt := Options{Retention: 48 * time.Hour, Now: func() time.Time { return now }}
+	s := openIn(t, dir, opt)
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(10))); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(25 * time.Hour)
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, s)
+	if n := howMany(t, s, audit.Query{}); n != 10 {
+		t.Errorf("%d events are left after a day, want 10", n)
+	}
+	now = now.Add(48 * time.Hour)
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	if n := howMany(t, s, audit.Query{}); n != 0 {
+		t.Errorf("%d events outlive their retention", n)
+	}
+}
+
+func TestStore_QueriesGoOnWhileSlicesAreDeleted(t *testing.T) {
+	s := filled(t, t.TempDir(), 900)
+	stop := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+				_, err = s.Query(context.Background(), audit.Query{User: "user-4", Limit: 1000})
+			}
+		}
+		done <- err
+	}()
+	all, _ := s.all()
+	for _, sl := range all[:5] {
+		if err := s.drop(sl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStore_OlderFilesAreBroughtForward(t *testing.T) {
+	dir := t.TempDir()
+	filled(t, dir, 250).Close()
+	q := audit.StatsQuery{Query: audit.Query{Kind: audit.Decision, Since: storetest.Now.Add(-2 * time.Hour), Until: storetest.Now}, By: "reason", Every: audit.CountSpan}
+	s := openIn(t, dir, small(storetest.Now))
+	want, err := s.Stats(t.Context(), q)
+	if err != nil || len(want) == 0 {
+		t.Fatal(want, err)
+	}
+	all, _ := s.all()
+	s.Close()
+	for _, sl := range all { // what a former version wrote
+		db, err := open(sl.path, "mode=rw")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("DROP TABLE counts; PRAGMA user_version = 1"); err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		os.Remove(sl.path + indexExt)
+	}
+	if _, err := Open(t.Context(), dir, Options{ReadOnly: true}); err == nil || !strings.Contains(err.Error(), "usher serve") {
+		t.Errorf("who may only read got %v", err)
+	}
+	s = openIn(t, dir, small(storetest.Now))
+	got, err := s.Stats(t.Context(), q)
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v\n got %v\nwant %v", err, got, want)
+	}
+	if n := howMany(t, s, audit.Query{User: "user-4"}); n != 23 {
+		t.Errorf("%d events of the user, want 23", n)
+	}
+}
+
+func TestStore_NewerFilesAreRefusedInASentence(t *testing.T) {
+	dir := t.TempDir()
+	s := filled(t, dir, 50)
+	all, _ := s.all()
+	s.Close()
+	db, err := open(all[0].path, "mode=rw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(fmt.Sprintf("PRAGMA user_version = %d", len(steps)+1)); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	_, err = Open(t.Context(), dir, Options{})
+	if err == nil || !strings.Contains(err.Error(), "newer usher") || !strings.Contains(err.Error(), all[0].path) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStore_ErasedBytesAreOverwritten(t *testing.T) {
+	dir := t.TempDir()
+	events := storetest.Events(250)
+	for i := range events {
+		if i%50 == 0 {
+			events[i].UserID, events[i].Subject, events[i].UserName = "findme-7731", "findme-7731", "Find Me 7731"
+		}
+	}
+	s := openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, s)
+	if n, err := s.Erase(t.Context(), "findme-7731"); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+	settle(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("7731")) {
+			t.Errorf("%s still has the user", f)
+		}
+	}
+}
+
+func TestStore_AnotherProcessReadsAndFollows(t *testing.T) {
+	dir := t.TempDir()
+	rows := storetest.Rows(storetest.Events(460))
+	s := openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), rows[:250]); err != nil {
+		t.Fatal(err)
+	}
+	other := openIn(t, dir, Options{ReadOnly: true})
+	if n := howMany(t, other, audit.Query{}); n != 250 {
+		t.Errorf("the other process sees %d events, want 250", n)
+	}
+	if err := other.Append(t.Context(), rows[250:]); err == nil {
+		t.Error("who may only read has written")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	seen := make(chan audit.Event, 300)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- other.Follow(ctx, audit.Query{}, func(e audit.Event) error { seen <- e; return nil })
+	}()
+	next := 250
+	for got := 0; got == 0; next++ { // until the follower has begun
+		if err := s.Append(t.Context(), rows[next:next+1]); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-seen:
+			got++
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if err := s.Append(t.Context(), rows[next:]); err != nil { // into slices that are not there yet
+		t.Fatal(err)
+	}
+	last, err := audit.Unpack(rows[len(rows)-1].Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e := (audit.Event{}); e.ID != last.ID; {
+		select {
+		case e = <-seen:
+		case <-ctx.Done():
+			t.Fatal("the other process does not see the new slices")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStore_SameHashIsNotSameUser finds two users with one hash: the row that an index points to is checked.
+func TestStore_SameHashIsNotSameUser(t *testing.T) {
+	s := openIn(t, t.TempDir(), small(storetest.Now))
+	at := storetest.Now.Add(-time.Hour)
+	first := audit.Event{Time: at, ID: audit.NewID(at), Kind: audit.Decision, Verdict: audit.Allow, UserID: "user-0"}
+	if err := s.Append(t.Context(), storetest.Rows([]audit.Event{first})); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := s.all()
+	hasher := all[0].terms.Load().hasher
+	met := map[uint32]string{}
+	var one, two string
+	for n := 0; two == ""; n++ {
+		user := fmt.Sprintf("user-%d", n)
+		_, hash := hasher.Search(&audit.Query{User: user})
+		if one = met[hash[0]]; one != "" {
+			two = user
+		}
+		met[hash[0]] = user
+	}
+	var events []audit.Event
+	for i, user := range []string{one, two} {
+		e := first
+		e.Time = storetest.Now.Add(time.Duration(i) * time.Second)
+		e.ID, e.UserID = audit.NewID(e.Time), user
+		events = append(events, e)
+	}
+	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{one, two} {
+		page, err := s.Query(t.Context(), audit.Query{User: user, Limit: 10})
+		if err != nil || len(page.Events) < 1 || page.Events[0].UserID != user || howMany(t, s, audit.Query{User: user}) > 2 {
+			t.Errorf("%s finds %+v: %v", user, page.Events, err)
+		}
+		for _, e := range page.Events {
+			if e.UserID != user {
+				t.Errorf("%s finds a row of %s", user, e.UserID)
+			}
+		}
+	}
+}
