@@ -5,7 +5,9 @@
 
 local async, jid, st = require "util.async", require "util.jid", require "util.stanza";
 local usermanager, usher = require "core.usermanager", module:require "usher";
-local ask_directly = usher.asker(module:require "usher_http");
+-- Wrong options must not take the gate away: then nobody comes in.
+local can_ask, ask_directly = pcall(usher.asker, module:require "usher_http");
+if not can_ask then module:log("error", "Nobody can be asked about: %s", ask_directly); end
 
 local host, muc_ns, jitsi_ns = module.host, "http://jabber.org/protocol/muc", "http://jitsi.org/jitmeet";
 local allowlist = module:get_option_set("usher_allowlist", {}) + module:get_option_set("token_verification_allowlist", {});
