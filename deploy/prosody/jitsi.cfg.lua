@@ -1,0 +1,16 @@
+-- The lines that change in Jitsi Meet's Prosody config (/etc/prosody/conf.avail/<domain>.cfg.lua). All else stays.
+
+plugin_paths = { "/usr/share/usher/prosody", "/usr/share/jitsi-meet/prosody-plugins/" }
+
+VirtualHost "meet.example.com"
+    authentication = "usher" -- was "token"; app_id, app_secret and the asap_ options are in usher.yaml now
+
+Component "conference.meet.example.com" "muc"
+    modules_enabled = {
+        -- and what else stands here; not token_verification, token_affiliation, token_security_ondemand
+        "muc_usher",
+    }
+    -- The focus is exempt as an admin. Who else comes without a token:
+    usher_allowlist = { "recorder.meet.example.com", "jigasi@auth.meet.example.com" }
+
+-- Not on the breakout MUC (whoever is in the main room may go there), nor on the lobby's.

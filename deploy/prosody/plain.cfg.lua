@@ -1,0 +1,21 @@
+-- Plain Prosody with usher: for clients over WebSocket, BOSH and c2s, without Jitsi's plugins.
+-- In usher.yaml, rooms.create must be allow: here a token opens its room itself.
+
+plugin_paths = { "/usr/share/usher/prosody" }
+
+-- What makes 1,000 joins cost no more than 1,000 joins without a token: small answers go out at once.
+network_settings = { nagle = false, opportunistic_writes = true }
+
+-- The proxy in front speaks TLS; without this line Prosody offers no login over ws://.
+consider_websocket_secure = true
+consider_bosh_secure = true
+
+VirtualHost "meet.example.com"
+    authentication = "usher"
+    modules_enabled = { "websocket", "bosh", "smacks" }
+
+Component "conference.meet.example.com" "muc"
+    modules_enabled = { "muc_usher" }
+    storage = "memory"
+    -- A new room would stay locked until its owner configures it, and a token's bearer need not be an owner.
+    muc_room_locking = false
