@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,14 @@ import (
 	"github.com/usher-im/usher/internal/revocation/sqlitestore"
 )
 
-func TestMain(m *testing.M) { e2e.Main(m) }
+// Most of these tests wait for something more than they work: more of them at once than there are CPUs costs nothing.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if runtime.GOMAXPROCS(0) < 6 {
+		_ = flag.Set("test.parallel", "6")
+	}
+	e2e.Main(m)
+}
 
 // transports are all that Prosody's clients come by.
 var transports = []e2e.Via{e2e.WebSocket, e2e.BOSH, e2e.TCP}
