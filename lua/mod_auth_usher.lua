@@ -41,13 +41,14 @@ end
 
 -- The whole of a login. Waits; returns a username, or throws a refusal.
 local function login(session, token, wish)
-	local room, tenant = session.jitsi_web_query_room or "", session.jitsi_web_query_prefix or "";
-	local previous, question = find_previous(session.previd, wish), { stage = "connect", host = host };
+	local room, tenant, previd = session.jitsi_web_query_room or "", session.jitsi_web_query_prefix or "", session.previd;
+	local previous, question = find_previous(previd, wish), { stage = "connect", host = host };
 	usher.set(session, { auth_token = token });
 	fire("pre-jitsi-authentication-fetch-key", session);
-	-- A session that comes back with its token keeps its id, so that a one-time jti knows its owner.
-	local returns = previous and token and previous.auth_token == token and previous.usher_id or nil;
-	session.usher_id, question.previous_session = returns, returns;
+	-- A session that comes back with its token keeps its id, so that a one-time jti knows its owner. Only whoever names the
+	-- secret resumption id is it: usernames are seen by everybody in a room.
+	local returns = token and previd and previous and previous.resumption_token == previd and previous.auth_token == token and previous.usher_id;
+	session.usher_id, question.previous_session = returns or nil, returns or nil;
 	question.room = room ~= "" and (tenant ~= "" and "[" .. tenant .. "]" or "") .. room .. "@" .. muc_domain or nil;
 	local answer = ask(session, question);
 	session.base_type = session.base_type or "c2s"; -- 13's mod_saslauth asks even a session that is gone for it

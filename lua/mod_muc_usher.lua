@@ -87,7 +87,7 @@ local function settle_in(event)
 	local newcomer = not current and room:get_members_only();
 	-- Past password and lobby, for whom the token says so.
 	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
-		if secret and join and not knows then join:text_tag("password", secret, { xmlns = muc_ns }); end
+		if secret and join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
 		affiliation = affiliation or newcomer and "member";
 	elseif newcomer and not knows then
 		return; -- a lobby or its members decide

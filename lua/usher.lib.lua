@@ -102,7 +102,7 @@ function lib.asker(http)
 	local async, profile, file = require "util.async", module:get_option_string("usher_profile"), module:get_option_string("usher_credential_file");
 	local client = { urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" }) };
 	client.credential = file and assert(io.open(file)):read("*l");
-	client.post = http.new(client.urls, module:get_option_number("usher_timeout", 2), client.credential);
+	client.post = http.new(client.urls, module:get_option_number("usher_timeout", 2) or 2, client.credential);
 
 	local function ask_once(question)
 		local wait, done = async.waiter();

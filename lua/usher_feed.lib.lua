@@ -92,7 +92,7 @@ return function (usher, ask, client)
 		local mine, buffer, url = {}, "", client.urls[attempts % #client.urls + 1]:gsub("/+$", "") .. "/v1/feed";
 		current, seen, attempts = mine, now(), attempts + 1;
 		function mine.write(_, chunk)
-			buffer = (buffer .. chunk):gsub("([^\n]*)\n", function (line) pcall(read, line); return ""; end);
+			buffer, mine.told = (buffer .. chunk):gsub("([^\n]*)\n", function (line) pcall(read, line); return ""; end), true;
 			return current == mine;
 		end
 		mine.request = http.request(url .. "?cursor=" .. urlencode(cursor or ""), {
@@ -100,7 +100,8 @@ return function (usher, ask, client)
 			streaming_handler = function (response) return response.code == 200 and mine or nil; end;
 		}, function (body, code)
 			if current == mine then current = nil; end
-			module:log("warn", "%s ended (%s): until it is back, sessions are not put out", url, code == 0 and body or code);
+			local level = (mine.told or attempts == 1) and "warn" or "debug"; -- once, not each second until it is back
+			module:log(level, "%s ended (%s): until it is back, sessions are not put out", url, code == 0 and body or code);
 		end);
 	end
 
