@@ -56,10 +56,25 @@ func (s *Server) verifyRoutes() []Route {
 func (s *Server) adminRoutes() []Route {
 	return append([]Route{
 		{Method: fiber.MethodPost, Path: "/v1/explain", Roles: []credential.Role{credential.Audit}, Body: 64 * kib, Handler: s.explain},
+		{Method: fiber.MethodGet, Path: "/v1/openapi.json", Roles: []credential.Role{credential.Audit}, Handler: s.openapi},
 		{Method: fiber.MethodGet, Path: "/metrics", Roles: []credential.Role{credential.Audit}, Handler: s.serveMetrics},
 		{Method: fiber.MethodGet, Path: "/healthz", Open: true, Handler: s.healthz},
 		{Method: fiber.MethodGet, Path: "/readyz", Open: true, Handler: s.readyz},
 	}, s.opt.Admin...)
+}
+
+// Routes lists the routes of both listeners.
+func (s *Server) Routes() []Route { return append(s.verifyRoutes(), s.adminRoutes()...) }
+
+// DocumentPath is a route's path as OpenAPI writes it: {id} for :id.
+func DocumentPath(path string) string {
+	parts := strings.Split(path, "/")
+	for n, p := range parts {
+		if name, ok := strings.CutPrefix(p, ":"); ok {
+			parts[n] = "{" + name + "}"
+		}
+	}
+	return strings.Join(parts, "/")
 }
 
 // app makes a fiber app of a table of routes.

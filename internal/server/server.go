@@ -134,6 +134,9 @@ func (s *Server) Run(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	err = errors.Join(err, s.verify.ShutdownWithContext(drain), s.admin.ShutdownWithContext(drain))
+	// A fiber app that is shut down before it began to listen does not know it, and would go on for ever.
+	s.verifyLn.Close()
+	s.adminLn.Close()
 	for ; running > 0; running-- {
 		err = errors.Join(err, <-failed)
 	}

@@ -188,6 +188,7 @@ func (n *node) do(method, address, path, body string, edits ...edit) reply {
 	must(n.t, err)
 	r := reply{status: resp.StatusCode, header: resp.Header, raw: string(b)}
 	_ = json.Unmarshal(b, &r.body)
+	holdToDocument(n.t, req, r)
 	return r
 }
 
