@@ -169,7 +169,7 @@ func (l *Ledger) Resume(ctx context.Context, issuer, jti, owner, previous string
 // Admits says whether the connect that made this claim is let in: it was the first, it is the session that holds the
 // mark or took it over, or it came within the grace.
 func (c Claim) Admits(owner string, grace time.Duration) bool {
-	return c.First || c.Owner == owner || c.Age <= grace
+	return c.First || c.Owner == owner || c.Age < grace
 }
 
 func newIdentity() Identity {

@@ -3,6 +3,8 @@ package revocation
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -159,4 +161,24 @@ func (q Query) Bound() int {
 func (q Query) Selects(r Revocation) bool {
 	return (q.Selector == "" || q.Selector == r.Selector) && (q.Issuer == "" || q.Issuer == r.Issuer) &&
 		(q.Value == "" || q.Value == r.Value) && (q.Actor == "" || q.Actor == r.Actor)
+}
+
+// Prepared brings a query's value into the form that is kept. A token has no place in a query: its fingerprint does.
+func (q Query) Prepared() (Query, error) {
+	if q.Selector == "" || q.Value == "" {
+		if q.Selector != "" && q.Selector.Code() == 0 {
+			return q, fmt.Errorf("the selector %q is none: use token, jti, user, kid, issuer or room", q.Selector)
+		}
+		return q, nil
+	}
+	if _, isKey := ParseKey(strings.ToLower(q.Value)); q.Selector == SelectToken && !isKey {
+		return q, errors.New("a token is looked for by its fingerprint, 32 hex digits: the token itself would stand in logs")
+	}
+	r := Revocation{Selector: q.Selector, Issuer: q.Issuer, Value: q.Value}
+	if r.Issuer == "" && q.Selector.Scoped() {
+		r.Issuer = "any"
+	}
+	r, err := Prepare(r, time.Now())
+	q.Value = r.Value
+	return q, err
 }

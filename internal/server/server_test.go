@@ -108,9 +108,10 @@ func start(t *testing.T, yaml string, more ...server.Route) *node {
 		},
 	})
 	must(t, err)
+	desk := &server.Desk{Ledger: n.ledger, Audit: n.audit, Config: func() *config.Config { return cfg }, Door: func() *decide.Door { return door }}
 	n.server, err = server.New(server.Options{
 		Config: cfg, Door: door, Audit: n.audit, Feed: n.ledger.Feed(), Credentials: n.who, Registry: prometheus.NewRegistry(),
-		Logger: slog.New(slog.DiscardHandler), Verify: more,
+		Logger: slog.New(slog.DiscardHandler), Verify: more, Admin: desk.Routes(),
 		Ready: func() error {
 			if err := n.ready.Load(); err != nil {
 				return *err

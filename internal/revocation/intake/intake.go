@@ -1,0 +1,115 @@
+// Package intake turns what people and programs ask for into revocations: it reads their ways of writing times, finds
+// the issuer where the config leaves no choice, and knows when a token runs out. The API and the CLI both go through it.
+package intake
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/token"
+)
+
+// Request is a revocation as it is asked for. Times are RFC 3339, a date, or a span: before now for IssuedBefore, from
+// now on for ExpiresAt; "now" is also a time.
+type Request struct {
+	Selector     revocation.Selector `json:"selector"`
+	Issuer       string              `json:"issuer,omitempty"`
+	Value        string              `json:"value"`
+	IssuedBefore string              `json:"issued_before,omitempty"`
+	Reason       string              `json:"reason,omitempty"`
+	ExpiresAt    string              `json:"expires_at,omitempty"`
+}
+
+// Revocation is what the request comes to under a config, made by actor; cautions are what should be said about it.
+// An error is the caller's mistake, in one sentence.
+func (q Request) Revocation(cfg *config.Config, actor string, now time.Time) (r revocation.Revocation, cautions []string, err error) {
+	r = revocation.Revocation{Selector: q.Selector, Issuer: q.Issuer, Value: q.Value, Reason: q.Reason, Actor: actor}
+	if r.IssuedBefore, err = ParseTime(q.IssuedBefore, now, -1); err != nil {
+		return r, nil, fmt.Errorf("the value of issued_before %w", err)
+	}
+	if r.ExpiresAt, err = ParseTime(q.ExpiresAt, now, +1); err != nil {
+		return r, nil, fmt.Errorf("the value of expires_at %w", err)
+	}
+	if r.Selector == revocation.SelectToken && q.ExpiresAt == "" {
+		r.ExpiresAt = runsOut(strings.TrimSpace(q.Value), cfg, now)
+	}
+	if r.Selector.Scoped() && r.Issuer == "" {
+		if r.Issuer, err = onlyIssuer(cfg, r.Selector); err != nil {
+			return r, nil, err
+		}
+	}
+	if r, err = revocation.Prepare(r, now); err != nil {
+		return r, nil, err
+	}
+	return r, caution(r, cfg), nil
+}
+
+func caution(r revocation.Revocation, cfg *config.Config) (says []string) {
+	if r.Selector == revocation.SelectKey && !r.IssuedBefore.IsZero() {
+		says = append(says, "whoever holds a leaked key can write any iat into a token: with issued_before the key stays usable for forged tokens")
+	}
+	issuer := r.Issuer
+	if r.Selector == revocation.SelectIssuer {
+		issuer = r.Value
+	}
+	if known := issuers(cfg); issuer != "" && !slices.Contains(known, issuer) && !slices.Contains(known, "*") {
+		says = append(says, fmt.Sprintf("no profile accepts tokens of the issuer %q, so this revocation meets none; configured are: %s", issuer, strings.Join(known, ", ")))
+	}
+	return says
+}
+
+func issuers(cfg *config.Config) (names []string) {
+	for _, p := range cfg.Profiles {
+		for _, i := range p.Issuers {
+			names = append(names, i.Iss)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// onlyIssuer is the issuer that is meant where none is named: the one that is configured.
+func onlyIssuer(cfg *config.Config, s revocation.Selector) (string, error) {
+	known := issuers(cfg)
+	if len(known) == 1 && known[0] != "*" {
+		return known[0], nil
+	}
+	return "", fmt.Errorf("a %s means something only together with its issuer: name one of the configured (%s)", s, strings.Join(known, ", "))
+}
+
+// ranOut is how long a token that has run out already stays revoked all the same.
+const ranOut = time.Minute
+
+// runsOut is when a pasted token needs no revocation any more: exp, leeway and a minute. Where it cannot be known it is
+// never: no exp, no token, an issuer that is not configured. Blocks that read times differently are all believed, and
+// the latest of them counts.
+func runsOut(raw string, cfg *config.Config, now time.Time) time.Time {
+	t, problem := token.Parse(raw, token.Limits{MaxSize: len(raw)})
+	if problem != nil {
+		return time.Time{}
+	}
+	var latest time.Time
+	for _, p := range cfg.Profiles {
+		for _, i := range p.Issuers {
+			if i.Iss != t.Claims.Issuer && i.Iss != "*" {
+				continue
+			}
+			times, problem := t.Claims.Times(token.Timestamps(i.Time.Timestamps))
+			if problem != nil || times.Expires == 0 {
+				return time.Time{}
+			}
+			end := time.UnixMilli(times.Expires).Add(i.Time.Leeway + time.Minute)
+			if end.After(latest) {
+				latest = end
+			}
+		}
+	}
+	if !latest.IsZero() && latest.Before(now.Add(ranOut)) {
+		return now.Add(ranOut)
+	}
+	return latest
+}

@@ -1,0 +1,124 @@
+package intake_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/intake"
+	"github.com/usher-im/usher/internal/token"
+	"github.com/usher-im/usher/internal/token/mint"
+)
+
+func parse(t *testing.T, issuers ...string) *config.Config {
+	t.Helper()
+	text := "profiles:\n  default:\n    domain: meet.example.com\n    issuers:\n"
+	for _, iss := range issuers {
+		text += "      - {" + iss + `, keys: [{secret: "a secret that is long enough for HS256"}], audiences: [jitsi]}` + "\n"
+	}
+	cfg, _, err := config.Parse("usher.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+var now = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+
+func TestTimes_AreReadAsPeopleWriteThem(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"": {}, "now": now, "2h": now.Add(2 * time.Hour), "1h30m": now.Add(90 * time.Minute), "7d": now.Add(7 * 24 * time.Hour), "1w": now.Add(7 * 24 * time.Hour),
+		"2026-11-25": now.Add(14 * time.Hour), "2026-11-24T12:00:00+01:00": now.Add(time.Hour), "2026-11-24 11:00:00": now.Add(time.Hour), " 2026-11-24T11:00 ": now.Add(time.Hour),
+	} {
+		if got, err := intake.ParseTime(text, now, +1); err != nil || !got.Equal(want) {
+			t.Errorf("%q is read as %s, %v; want %s", text, got, err, want)
+		}
+	}
+	if got, err := intake.ParseTime("2h", now, -1); err != nil || !got.Equal(now.Add(-2*time.Hour)) {
+		t.Errorf("2h back is %s, %v", got, err)
+	}
+	for _, text := range []string{"soon", "-2h", "2", "1790000000", "99999999w", "0001-01-01", "2026-13-01", "1e9h"} {
+		if got, err := intake.ParseTime(text, now, +1); err == nil {
+			t.Errorf("%q is read as %s", text, got)
+		}
+	}
+}
+
+func pasted(t *testing.T, claims string) string {
+	t.Helper()
+	raw, err := mint.Raw(token.Algorithm("HS256"), []byte("another secret, for nobody checks it"), []byte(`{"alg":"HS256","typ":"JWT"}`), []byte(claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestToken_ThatIsPastedGoesWhenItRunsOut(t *testing.T) {
+	exp := now.Add(time.Hour)
+	for _, c := range []struct {
+		name, issuer, claims string
+		want                 time.Time
+	}{
+		{"exp, leeway and a minute", "iss: app", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(70 * time.Second)},
+		{"the issuer's own leeway", "iss: app, time: {leeway: 5m}", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(6 * time.Minute)},
+		{"milliseconds", "iss: app", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.UnixMilli()), exp.Add(70 * time.Second)},
+		{"any issuer's rules", `iss: "*"`, fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(70 * time.Second)},
+		{"no exp", "iss: app", `{"iss":"app"}`, time.Time{}},
+		{"an issuer that is not configured", "iss: other", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), time.Time{}},
+		{"run out already", "iss: app", `{"iss":"app","exp":1000000000}`, now.Add(time.Minute)},
+	} {
+		q := intake.Request{Selector: revocation.SelectToken, Value: pasted(t, c.claims)}
+		r, _, err := q.Revocation(parse(t, c.issuer), "cred:soc", now)
+		if err != nil || !r.ExpiresAt.Equal(c.want) {
+			t.Errorf("%s: it goes at %s, %v; want %s", c.name, r.ExpiresAt, err, c.want)
+		}
+		if strings.Contains(fmt.Sprint(r), "eyJ") {
+			t.Errorf("%s: the token itself is kept: %+v", c.name, r)
+		}
+		q.Value = r.Value // by fingerprint alone
+		if r, _, err = q.Revocation(parse(t, c.issuer), "cred:soc", now); err != nil || !r.ExpiresAt.IsZero() {
+			t.Errorf("%s: by fingerprint it goes at %s, %v", c.name, r.ExpiresAt, err)
+		}
+	}
+}
+
+// Forced to seconds, an exp in milliseconds lies in the far future, and the revocation must not go before the token does.
+func TestToken_IsRevokedAsLongAsItsIssuerTakesIt(t *testing.T) {
+	q := intake.Request{Selector: revocation.SelectToken, Value: pasted(t, fmt.Sprintf(`{"iss":"app","exp":%d}`, now.Add(time.Hour).UnixMilli()))}
+	r, _, err := q.Revocation(parse(t, `iss: app, time: {timestamps: seconds}`), "cred:soc", now)
+	if err != nil || !r.ExpiresAt.IsZero() {
+		t.Errorf("it goes at %s, %v", r.ExpiresAt, err)
+	}
+}
+
+func TestIssuer_IsFoundWhereOneIsConfiguredAndAskedForElse(t *testing.T) {
+	q := intake.Request{Selector: revocation.SelectUser, Value: "u", IssuedBefore: "now"}
+	if r, says, err := q.Revocation(parse(t, "iss: app"), "cred:soc", now); err != nil || r.Issuer != "app" || len(says) != 0 || !r.IssuedBefore.Equal(now) {
+		t.Errorf("with one issuer: %+v, %v, %v", r, says, err)
+	}
+	for _, cfg := range []*config.Config{parse(t, "iss: app", "iss: other"), parse(t, `iss: "*"`)} {
+		if _, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), "name one of the configured") {
+			t.Errorf("the issuer was guessed: %v", err)
+		}
+	}
+}
+
+func TestCautions_AreSaid(t *testing.T) {
+	for _, c := range []struct {
+		q    intake.Request
+		says string
+	}{
+		{intake.Request{Selector: revocation.SelectKey, Value: "2026-a", IssuedBefore: "now"}, "can write any iat"},
+		{intake.Request{Selector: revocation.SelectJTI, Issuer: "typo", Value: "x"}, "no profile accepts"},
+		{intake.Request{Selector: revocation.SelectIssuer, Value: "typo"}, "no profile accepts"},
+		{intake.Request{Selector: revocation.SelectKey, Value: "2026-a"}, ""},
+	} {
+		_, says, err := c.q.Revocation(parse(t, "iss: app"), "cred:soc", now)
+		if err != nil || !strings.Contains(fmt.Sprint(says), c.says) || c.says == "" && len(says) > 0 {
+			t.Errorf("%+v: %v, %v; it should say %q", c.q, says, err, c.says)
+		}
+	}
+}

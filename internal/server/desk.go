@@ -1,0 +1,222 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/intake"
+)
+
+// Desk is where revocations are made, read and taken back: our own API, and the two that OAuth clients speak.
+type Desk struct {
+	Ledger *revocation.Ledger
+	Audit  Recorder
+	// Config and Door are those in force now.
+	Config func() *config.Config
+	Door   func() *decide.Door
+	// Recent finds what was decided lately, for dry runs; nil where nobody can say.
+	Recent *audit.Reader
+}
+
+// batchMost bounds one request; the CLI sends a long list in parts.
+const batchMost = 1000
+
+// storeTime bounds a request to the store. It rides out a failover for less.
+const storeTime = 10 * time.Second
+
+// Routes are the desk's paths on the admin listener.
+func (d *Desk) Routes() []Route {
+	reads := []credential.Role{credential.Audit, credential.Revoke}
+	writes := []credential.Role{credential.Revoke}
+	return []Route{
+		{Method: fiber.MethodPost, Path: "/v1/revocations", Roles: writes, Body: 4 * mib, Handler: d.revoke},
+		{Method: fiber.MethodGet, Path: "/v1/revocations", Roles: reads, Handler: d.list},
+		{Method: fiber.MethodGet, Path: "/v1/revocations/:id", Roles: reads, Handler: d.show},
+		{Method: fiber.MethodDelete, Path: "/v1/revocations/:id", Roles: writes, Handler: d.lift},
+		{Method: fiber.MethodPost, Path: "/oauth/revoke", Roles: writes, Body: 64 * kib, Handler: d.oauthRevoke},
+		{Method: fiber.MethodPost, Path: "/oauth/introspect", Roles: []credential.Role{credential.Verify}, Body: 64 * kib, Handler: d.introspect},
+	}
+}
+
+// revocationsAsked is the body of POST /v1/revocations: one request, or many as items.
+type revocationsAsked struct {
+	intake.Request
+	Items  []intake.Request `json:"items"`
+	DryRun bool             `json:"dry_run"`
+}
+
+// written is a revocation as the store now has it.
+type written struct {
+	revocation.Revocation
+	// New: it was not known before.
+	New bool `json:"new"`
+	// Replicated: the store will not lose it. False: it took it, but no replica has it yet, or it writes no log.
+	Replicated bool `json:"replicated"`
+	// Cautions are what should be thought of.
+	Cautions []string `json:"cautions,omitempty"`
+}
+
+func (d *Desk) revoke(c *fiber.Ctx) error {
+	var in revocationsAsked
+	if err := json.Unmarshal(c.Body(), &in); err != nil {
+		return badRevocation(c, "Send a JSON object with selector, value and, where it needs one, issuer; or many of them as items.")
+	}
+	asked, many := in.Items, true
+	if len(asked) == 0 {
+		asked, many = []intake.Request{in.Request}, false
+	}
+	if len(asked) > batchMost {
+		return badRevocation(c, fmt.Sprintf("At most %d items go into one request; send the rest in the next.", batchMost))
+	}
+	now := time.Now()
+	rs := make([]revocation.Revocation, len(asked))
+	cautions := make([][]string, len(asked))
+	for i, q := range asked {
+		var err error
+		if rs[i], cautions[i], err = q.Revocation(d.Config(), Actor(c), now); err != nil {
+			if many {
+				err = fmt.Errorf("item %d: %w; none of the items was revoked", i, err)
+			}
+			return badRevocation(c, sentence(err))
+		}
+	}
+	if in.DryRun {
+		return d.dryRun(c, rs, cautions, many, now)
+	}
+	done, replicated, err := d.write(rs, cautions, now)
+	if err != nil {
+		return storeDown(c, err)
+	}
+	status := fiber.StatusOK
+	switch {
+	case !replicated:
+		status = fiber.StatusAccepted
+	case !many && done[0].New:
+		status = fiber.StatusCreated
+	}
+	if many {
+		return c.Status(status).JSON(fiber.Map{"items": done, "replicated": replicated})
+	}
+	return c.Status(status).JSON(done[0])
+}
+
+// write revokes, and tells the audit who did.
+func (d *Desk) write(rs []revocation.Revocation, cautions [][]string, now time.Time) ([]written, bool, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	w, err := d.Ledger.Revoke(ctx, rs)
+	if err != nil {
+		return nil, false, err
+	}
+	done := make([]written, len(rs))
+	for i, o := range w.Outcomes {
+		done[i] = written{Revocation: o.Revocation, New: o.New, Replicated: w.Replicated, Cautions: cautions[i]}
+		d.Audit.Record(deskEvent(audit.Revocation, o.Revocation, rs[i].Actor, now))
+	}
+	return done, w.Replicated, nil
+}
+
+// revocationsFound is one page.
+type revocationsFound struct {
+	Items []revocation.Revocation `json:"items"`
+	Next  string                  `json:"next,omitempty"`
+}
+
+func (d *Desk) list(c *fiber.Ctx) error {
+	q := revocation.Query{
+		Selector: revocation.Selector(c.Query("selector")), Issuer: c.Query("issuer"), Value: c.Query("value"),
+		Actor: c.Query("actor"), Cursor: c.Query("cursor"),
+	}
+	if text := c.Query("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return badRevocation(c, "limit is a number from 1 to 1000.")
+		}
+		q.Limit = n
+	}
+	q, err := q.Prepared()
+	if err != nil {
+		return badRevocation(c, sentence(err))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	page, err := d.Ledger.Store().List(ctx, q)
+	if errors.Is(err, revocation.ErrCursor) {
+		return problem(c, fiber.StatusBadRequest, "bad-cursor", sentence(err))
+	}
+	if err != nil {
+		return storeDown(c, err)
+	}
+	return c.JSON(revocationsFound{Items: append([]revocation.Revocation{}, page.Items...), Next: page.Next})
+}
+
+func (d *Desk) show(c *fiber.Ctx) error {
+	key, ok := revocation.ParseKey(strings.ToLower(c.Params("id")))
+	if !ok {
+		return noRevocation(c)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	r, err := d.Ledger.Store().Get(ctx, key)
+	if errors.Is(err, revocation.ErrNotFound) {
+		return noRevocation(c)
+	}
+	if err != nil {
+		return storeDown(c, err)
+	}
+	return c.JSON(r)
+}
+
+func (d *Desk) lift(c *fiber.Ctx) error {
+	key, ok := revocation.ParseKey(strings.ToLower(c.Params("id")))
+	if !ok {
+		return noRevocation(c)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	r, w, err := d.Ledger.Lift(ctx, key)
+	if errors.Is(err, revocation.ErrNotFound) {
+		return noRevocation(c)
+	}
+	if err != nil {
+		return storeDown(c, err)
+	}
+	d.Audit.Record(deskEvent(audit.Lift, r, Actor(c), time.Now()))
+	status := fiber.StatusOK
+	if !w.Replicated {
+		status = fiber.StatusAccepted
+	}
+	return c.Status(status).JSON(written{Revocation: r, Replicated: w.Replicated})
+}
+
+func badRevocation(c *fiber.Ctx, detail string) error {
+	return problem(c, fiber.StatusBadRequest, "bad-revocation", detail)
+}
+
+func noRevocation(c *fiber.Ctx) error {
+	return problem(c, fiber.StatusNotFound, "no-such-revocation", "There is no revocation with this id: it was lifted, has expired, or never was. `usher revoke list` shows what there is.")
+}
+
+func storeDown(c *fiber.Ctx, err error) error {
+	c.Set(fiber.HeaderRetryAfter, "1")
+	return problem(c, fiber.StatusServiceUnavailable, "store-unavailable",
+		"The revocation store does not answer ("+err.Error()+"). Whether it took this is not known; asking again does no harm.")
+}
+
+// sentence makes a sentence of an error.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}

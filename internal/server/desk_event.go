@@ -1,0 +1,117 @@
+package server
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/revocation"
+)
+
+// deskEvent tells the audit who revoked or lifted what. It is found by what it names, as the decisions are that it
+// brings about.
+func deskEvent(kind audit.Kind, r revocation.Revocation, actor string, now time.Time) audit.Event {
+	e := audit.Event{
+		Time: now, ID: audit.NewID(now), Kind: kind, Proven: true, Actor: actor, RevocationID: r.ID, Issuer: r.Issuer,
+		Detail: string(r.Selector),
+	}
+	if r.Reason != "" {
+		e.Detail += ": " + r.Reason
+	}
+	switch r.Selector {
+	case revocation.SelectToken:
+		e.Fingerprint = audit.Fingerprint(r.Key())
+	case revocation.SelectJTI:
+		e.JTI = r.Value
+	case revocation.SelectUser:
+		e.UserID = r.Value
+	case revocation.SelectKey:
+		e.Kid = r.Value
+	case revocation.SelectIssuer:
+		e.Issuer = r.Value
+	case revocation.SelectRoom:
+		e.Tenant, e.Room = tenantAndRoom(r.Value)
+	}
+	return e
+}
+
+func tenantAndRoom(value string) (tenant, room string) {
+	if rest, found := strings.CutPrefix(value, "["); found {
+		if tenant, room, found = strings.Cut(rest, "]"); found {
+			return tenant, room
+		}
+	}
+	return "", value
+}
+
+// A dry run looks back so far, and at so many decisions at most.
+const (
+	recentTime  = 24 * time.Hour
+	recentPages = 20
+	recentPage  = 1000
+)
+
+// wouldDo is what a dry run answers.
+type wouldDo struct {
+	revocation.Revocation
+	DryRun bool `json:"dry_run"`
+	// Sessions is how many were let in since Since that this would meet; left out where the audit cannot say.
+	Sessions *int      `json:"sessions,omitempty"`
+	Since    time.Time `json:"since"`
+	// AtLeast: there were more decisions than a dry run looks at.
+	AtLeast  bool     `json:"at_least,omitempty"`
+	Cautions []string `json:"cautions,omitempty"`
+}
+
+func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]string, many bool, now time.Time) error {
+	would := make([]wouldDo, len(rs))
+	since := now.Add(-recentTime).UTC().Truncate(time.Second)
+	for i, r := range rs {
+		would[i] = wouldDo{Revocation: r, DryRun: true, Since: since, Cautions: cautions[i]}
+		if d.Recent == nil {
+			continue
+		}
+		n, more, err := d.sessions(r, since)
+		if err != nil {
+			return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store does not answer ("+err.Error()+"), so the sessions cannot be counted.")
+		}
+		would[i].Sessions, would[i].AtLeast = &n, more
+	}
+	if many {
+		return c.JSON(fiber.Map{"items": would})
+	}
+	return c.JSON(would[0])
+}
+
+// sessions counts those that were let in since, and that a revocation would meet. An event does not say when its token
+// was issued, so issued_before spares none here.
+func (d *Desk) sessions(r revocation.Revocation, since time.Time) (n int, more bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	e := deskEvent(audit.Decision, r, "", since)
+	q := audit.Query{
+		Since: since, Kind: audit.Decision, Verdict: audit.Allow, Proven: true, Limit: recentPage,
+		Issuer: e.Issuer, JTI: e.JTI, User: e.UserID, Kid: e.Kid, Fingerprint: e.Fingerprint, Room: e.Room, Tenant: e.Tenant,
+	}
+	seen := map[string]bool{}
+	for range recentPages {
+		page, err := d.Recent.Query(ctx, q)
+		if err != nil {
+			return 0, false, err
+		}
+		for _, e := range page.Events {
+			if e.Session == "" {
+				e.Session = e.ID
+			}
+			seen[e.Session] = true
+		}
+		if page.Next == "" {
+			return len(seen), false, nil
+		}
+		q.Cursor = page.Next
+	}
+	return len(seen), true, nil
+}

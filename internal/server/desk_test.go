@@ -1,0 +1,246 @@
+package server_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/credential"
+)
+
+// as asks the admin listener as the bearer of a role.
+func (n *node) as(role credential.Role, method, path, body string, edits ...edit) reply {
+	n.t.Helper()
+	name := fmt.Sprint(role, "-", time.Now().UnixNano())
+	secret, err := n.who.Create(name, role, time.Now())
+	must(n.t, err)
+	return n.do(method, n.server.AdminAddress(), path, body, append(edits, header("Authorization", "Bearer "+secret))...)
+}
+
+func form(values ...string) (string, edit) {
+	v := url.Values{}
+	for i := 0; i < len(values); i += 2 {
+		v.Set(values[i], values[i+1])
+	}
+	return v.Encode(), header("Content-Type", "application/x-www-form-urlencoded")
+}
+
+func TestRevocations_AreMadeReadAndLifted(t *testing.T) {
+	n := start(t, base)
+	made := n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"jti","issuer":"my-app","value":"abc","reason":"leaked in a ticket","issued_before":"2026-11-24T10:00:00Z"}`)
+	if made.status != 201 || made.body["new"] != true || made.body["replicated"] != true || !strings.HasPrefix(made.body["actor"].(string), "cred:revoke-") || made.body["issued_before"] != "2026-11-24T10:00:00Z" {
+		t.Fatalf("made: %+v", made)
+	}
+	id := made.body["id"].(string)
+	if again := n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"jti","value":"abc"}`); again.status != 200 || again.body["id"] != id || again.body["issued_before"] != nil {
+		t.Errorf("known, and now without a time, by the only issuer: %+v", again)
+	}
+	if shown := n.as(credential.Audit, "GET", "/v1/revocations/"+id, ""); shown.status != 200 || shown.body["value"] != "abc" || shown.body["new"] != nil {
+		t.Errorf("shown: %+v", shown)
+	}
+	if lifted := n.as(credential.Revoke, "DELETE", "/v1/revocations/"+id, ""); lifted.status != 200 || lifted.body["id"] != id {
+		t.Errorf("lifted: %+v", lifted)
+	}
+	for _, method := range []string{"GET", "DELETE"} {
+		for _, path := range []string{id, "none", strings.Repeat("0", 32)} {
+			if r := n.as(credential.Admin, method, "/v1/revocations/"+path, ""); r.status != 404 || r.body["type"] != "urn:usher:problem:no-such-revocation" {
+				t.Errorf("%s %s: %+v", method, path, r)
+			}
+		}
+	}
+	var kinds []string
+	for _, e := range n.audit.all() {
+		if e.RevocationID == id && e.JTI == "abc" && e.Issuer == "my-app" && strings.HasPrefix(e.Actor, "cred:revoke-") {
+			kinds = append(kinds, string(e.Kind))
+		}
+	}
+	if fmt.Sprint(kinds) != "[revocation revocation lift]" {
+		t.Errorf("the audit has %v", kinds)
+	}
+}
+
+func TestRevocations_DenyOnceTheyAreAnswered(t *testing.T) {
+	n := start(t, base)
+	raw := mintToken(t, "a")
+	body := question(t, map[string]any{"token": raw})
+	if r := n.verify(body); r.body["allow"] != true {
+		t.Fatalf("before: %+v", r)
+	}
+	asked, err := json.Marshal(map[string]any{"selector": "token", "value": raw})
+	must(t, err)
+	made := n.as(credential.Revoke, "POST", "/v1/revocations", string(asked))
+	if made.status != 201 || made.body["expires_at"] == nil || strings.Contains(made.raw, "eyJ") {
+		t.Fatalf("made: %+v", made)
+	}
+	if r := n.verify(question(t, map[string]any{"id": "2", "token": raw})); r.body["reason"] != "token_revoked" {
+		t.Fatalf("after: %+v", r)
+	}
+	last := n.audit.all()[len(n.audit.all())-1]
+	if last.RevocationID != made.body["id"] {
+		t.Errorf("the deny names revocation %q, made was %q", last.RevocationID, made.body["id"])
+	}
+}
+
+func TestRevocations_RolesAreHeldTo(t *testing.T) {
+	n := start(t, base)
+	one := `{"selector":"jti","value":"abc"}`
+	token, asForm := form("token", mintToken(t, "a"))
+	for _, c := range []struct {
+		role         credential.Role
+		method, path string
+		body         string
+		edits        []edit
+		allowed      bool
+	}{
+		{credential.Audit, "POST", "/v1/revocations", one, nil, false},
+		{credential.Verify, "POST", "/v1/revocations", one, nil, false},
+		{credential.Revoke, "POST", "/v1/revocations", one, nil, true},
+		{credential.Admin, "POST", "/v1/revocations", one, nil, true},
+		{credential.Verify, "GET", "/v1/revocations", "", nil, false},
+		{credential.Audit, "GET", "/v1/revocations", "", nil, true},
+		{credential.Revoke, "GET", "/v1/revocations", "", nil, true},
+		{credential.Audit, "DELETE", "/v1/revocations/x", "", nil, false},
+		{credential.Revoke, "DELETE", "/v1/revocations/x", "", nil, true},
+		{credential.Verify, "POST", "/oauth/revoke", token, []edit{asForm}, false},
+		{credential.Revoke, "POST", "/oauth/revoke", token, []edit{asForm}, true},
+		{credential.Revoke, "POST", "/oauth/introspect", token, []edit{asForm}, false},
+		{credential.Verify, "POST", "/oauth/introspect", token, []edit{asForm}, true},
+	} {
+		if r := n.as(c.role, c.method, c.path, c.body, c.edits...); (r.status != 403) != c.allowed {
+			t.Errorf("%s %s as %s: %d", c.method, c.path, c.role, r.status)
+		}
+	}
+}
+
+func TestRevocations_MistakesAreOneSentence(t *testing.T) {
+	n := start(t, strings.Replace(base, "      - iss: my-app", `      - {iss: other, keys: [{secret: "`+secret+`"}], audiences: [jitsi]}`+"\n      - iss: my-app", 1))
+	for body, says := range map[string]string{
+		`[]`:                                 "Send a JSON object",
+		`{"selector":"session","value":"x"}`: "use token, jti",
+		`{"selector":"jti","value":"x"}`:     "name one of the configured (my-app, other)",
+		`{"selector":"token","value":"eyJ.nonsense"}`:                     "neither a token nor a fingerprint",
+		`{"selector":"room","value":"x","issued_before":"soon"}`:          "The value of issued_before is not a time",
+		`{"selector":"room","value":"x","expires_at":"2000-01-01"}`:       "would have expired",
+		`{"items":[{"selector":"room","value":"x"},{"selector":"room"}]}`: "Item 1",
+		`{"items":[` + strings.Repeat(`{},`, 1000) + `{}]}`:               "At most 1000",
+	} {
+		r := n.as(credential.Revoke, "POST", "/v1/revocations", body)
+		if r.status != 400 || !strings.Contains(fmt.Sprint(r.body["detail"]), says) || strings.Contains(r.raw, "eyJ") {
+			t.Errorf("%.60s: %+v; it should say %q", body, r, says)
+		}
+	}
+	if r := n.as(credential.Audit, "GET", "/v1/revocations", ""); len(r.body["items"].([]any)) != 0 {
+		t.Errorf("something was revoked: %s", r.raw)
+	}
+	for path, says := range map[string]string{
+		"?cursor=x": "cursor", "?limit=many": "limit", "?limit=0": "limit", "?selector=session": "use token", "?selector=token&value=eyJ.a.b": "fingerprint",
+	} {
+		if r := n.as(credential.Audit, "GET", "/v1/revocations"+path, ""); r.status != 400 || !strings.Contains(r.raw, says) || strings.Contains(r.raw, "eyJ") {
+			t.Errorf("%s: %+v", path, r)
+		}
+	}
+}
+
+func TestRevocations_ListPagesAndFilters(t *testing.T) {
+	n := start(t, base)
+	var items []string
+	for i := range 25 {
+		items = append(items, fmt.Sprintf(`{"selector":"jti","value":"j%d"}`, i))
+	}
+	items = append(items, `{"selector":"room","value":"Stand%20Up"}`)
+	if r := n.as(credential.Revoke, "POST", "/v1/revocations", `{"items":[`+strings.Join(items, ",")+`]}`); r.status != 200 || len(r.body["items"].([]any)) != 26 {
+		t.Fatalf("made: %+v", r)
+	}
+	seen, cursor := 0, ""
+	for pages := 1; ; pages++ {
+		r := n.as(credential.Audit, "GET", "/v1/revocations?limit=10&selector=jti&cursor="+url.QueryEscape(cursor), "")
+		for _, item := range r.body["items"].([]any) {
+			if want := fmt.Sprint("j", 24-seen); item.(map[string]any)["value"] != want {
+				t.Fatalf("item %d is %v, want %s", seen, item, want)
+			}
+			seen++
+		}
+		if r.body["next"] == nil {
+			if pages != 3 || seen != 25 {
+				t.Errorf("%d items on %d pages", seen, pages)
+			}
+			break
+		}
+		cursor = r.body["next"].(string)
+	}
+	if r := n.as(credential.Audit, "GET", "/v1/revocations?selector=room&value=STAND%20UP", ""); len(r.body["items"].([]any)) != 1 {
+		t.Errorf("by room: %s", r.raw)
+	}
+}
+
+func TestRevocations_DryRunChangesNothing(t *testing.T) {
+	n := start(t, base)
+	r := n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"user","value":"u1","issued_before":"now","dry_run":true}`)
+	if r.status != 200 || r.body["dry_run"] != true || r.body["id"] == nil {
+		t.Fatalf("dry run: %+v", r)
+	}
+	if r := n.as(credential.Audit, "GET", "/v1/revocations", ""); len(r.body["items"].([]any)) != 0 || len(n.audit.all()) != 0 {
+		t.Errorf("it did something: %s", r.raw)
+	}
+}
+
+func TestOAuthRevoke_IsRFC7009(t *testing.T) {
+	n := start(t, base)
+	raw := mintToken(t, "a")
+	body, asForm := form("token", raw, "token_type_hint", "access_token")
+	for range 2 {
+		if r := n.as(credential.Revoke, "POST", "/oauth/revoke", body, asForm); r.status != 200 {
+			t.Fatalf("revoked: %+v", r)
+		}
+	}
+	if r := n.verify(question(t, map[string]any{"token": raw})); r.body["reason"] != "token_revoked" {
+		t.Errorf("afterwards: %+v", r)
+	}
+	nonsense, _ := form("token", "nonsense")
+	if r := n.as(credential.Revoke, "POST", "/oauth/revoke", nonsense, asForm); r.status != 200 {
+		t.Errorf("what is no token: %+v", r)
+	}
+	none, _ := form("token_type_hint", "access_token")
+	for _, r := range []reply{
+		n.as(credential.Revoke, "POST", "/oauth/revoke", none, asForm),
+		n.as(credential.Revoke, "POST", "/oauth/revoke", `{"token":"x"}`),
+		n.as(credential.Revoke, "POST", "/oauth/revoke?"+body, "", asForm),
+	} {
+		if r.status != 400 || r.body["error"] != "invalid_request" {
+			t.Errorf("without a token: %+v", r)
+		}
+	}
+}
+
+func TestIntrospect_IsRFC7662(t *testing.T) {
+	n := start(t, base)
+	raw := mintToken(t, "a")
+	body, asForm := form("token", raw)
+	r := n.as(credential.Verify, "POST", "/oauth/introspect", body, asForm)
+	if r.status != 200 || r.body["active"] != true || r.body["iss"] != "my-app" || r.body["sub"] != "meet.example.com" || r.body["aud"] != "jitsi" || r.body["jti"] != "a" || r.body["exp"] == nil {
+		t.Fatalf("an active token: %+v", r)
+	}
+	forged, _ := form("token", raw[:len(raw)-6]+"AAAAAA")
+	nonsense, _ := form("token", "nonsense")
+	for what, body := range map[string]string{"a forged token": forged, "no token": nonsense} {
+		if r := n.as(credential.Verify, "POST", "/oauth/introspect", body, asForm); r.status != 200 || r.raw != `{"active":false}` {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+	if r := n.as(credential.Revoke, "POST", "/oauth/revoke", body, asForm); r.status != 200 {
+		t.Fatal(r)
+	}
+	if r := n.as(credential.Verify, "POST", "/oauth/introspect", body, asForm); r.raw != `{"active":false}` {
+		t.Errorf("a revoked token: %+v", r)
+	}
+	unknown, _ := form("token", raw, "profile", "nobody")
+	if r := n.as(credential.Verify, "POST", "/oauth/introspect", unknown, asForm); r.status != 400 {
+		t.Errorf("an unknown profile: %+v", r)
+	}
+	if len(n.audit.all()) != 1 {
+		t.Errorf("introspection left traces: %+v", n.audit.all())
+	}
+}

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/intake"
+	"github.com/usher-im/usher/internal/token"
+)
+
+// oauthError is the error answer of RFC 6749, section 5.2, which RFC 7009 and RFC 7662 take over.
+func oauthError(c *fiber.Ctx, status int, code, description string) error {
+	return c.Status(status).JSON(fiber.Map{"error": code, "error_description": description})
+}
+
+// formToken is the token of a form; a token in the URL is not looked at, for logs would keep it.
+func formToken(c *fiber.Ctx) (string, bool) {
+	if mediaType, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), fiber.MIMEApplicationForm) {
+		return "", false
+	}
+	raw := string(c.Request().PostArgs().Peek("token"))
+	return raw, raw != ""
+}
+
+// oauthRevoke is RFC 7009. What is no token is answered like one that was revoked (section 2.2): for who sent it, it is
+// of no use either way.
+func (d *Desk) oauthRevoke(c *fiber.Ctx) error {
+	raw, ok := formToken(c)
+	if !ok {
+		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "Send the token as a form: token=…")
+	}
+	if _, isToken := token.FingerprintOf(raw); !isToken {
+		return c.SendStatus(fiber.StatusOK)
+	}
+	now := time.Now()
+	q := intake.Request{Selector: revocation.SelectToken, Value: raw, Reason: string(c.Request().PostArgs().Peek("reason"))}
+	r, cautions, err := q.Revocation(d.Config(), Actor(c), now)
+	if err != nil {
+		return oauthError(c, fiber.StatusBadRequest, "invalid_request", sentence(err))
+	}
+	if _, _, err := d.write([]revocation.Revocation{r}, [][]string{cautions}, now); err != nil {
+		c.Set(fiber.HeaderRetryAfter, "1")
+		return oauthError(c, fiber.StatusServiceUnavailable, "temporarily_unavailable", "The revocation store does not answer; ask again.")
+	}
+	return c.SendStatus(fiber.StatusOK)
+}
+
+// introspection is the answer of RFC 7662, section 2.2. A token that is not active has no other member.
+type introspection struct {
+	Active    bool            `json:"active"`
+	TokenType string          `json:"token_type,omitempty"`
+	Issuer    string          `json:"iss,omitempty"`
+	Subject   string          `json:"sub,omitempty"`
+	Audience  json.RawMessage `json:"aud,omitempty"`
+	JTI       string          `json:"jti,omitempty"`
+	Expires   int64           `json:"exp,omitempty"`
+	IssuedAt  int64           `json:"iat,omitempty"`
+	NotBefore int64           `json:"nbf,omitempty"`
+	// Profile is whose rules take the token.
+	Profile string `json:"profile,omitempty"`
+}
+
+// introspect is RFC 7662: would the token be let in now, by the profile or host that the form names, else by any? It is
+// no decision and claims no jti.
+func (d *Desk) introspect(c *fiber.Ctx) error {
+	raw, ok := formToken(c)
+	if !ok {
+		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "Send the token as a form: token=…, and profile=… or host=… where there are several.")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	door, unavailable := d.Door(), false
+	for _, q := range d.introspectionQuestions(c, raw) {
+		e := door.Explain(ctx, &q, time.Now())
+		if e.Allow {
+			return c.JSON(introspected(raw, q.Profile))
+		}
+		unavailable = unavailable || e.Reason.Info().Unavailable
+		if e.Reason == reason.ProfileUnknown {
+			return oauthError(c, fiber.StatusBadRequest, "invalid_request", "There is no such profile.")
+		}
+	}
+	if unavailable {
+		c.Set(fiber.HeaderRetryAfter, "1")
+		return oauthError(c, fiber.StatusServiceUnavailable, "temporarily_unavailable", "Whether the token is good cannot be told at the moment; ask again.")
+	}
+	return c.JSON(introspection{})
+}
+
+func (d *Desk) introspectionQuestions(c *fiber.Ctx, raw string) (qs []decide.Question) {
+	args := c.Request().PostArgs()
+	host, profile := string(args.Peek("host")), string(args.Peek("profile"))
+	if host != "" || profile != "" {
+		return []decide.Question{{Token: raw, Stage: decide.Connect, Host: host, Profile: profile}}
+	}
+	for name, p := range d.Config().Profiles {
+		host := p.Domain
+		if host == "" {
+			host = name
+		}
+		qs = append(qs, decide.Question{Token: raw, Stage: decide.Connect, Host: host, Profile: name})
+	}
+	slices.SortFunc(qs, func(a, b decide.Question) int { return strings.Compare(a.Profile, b.Profile) })
+	return qs
+}
+
+// introspected reads the claims of a token that has just been let in.
+func introspected(raw, profile string) introspection {
+	out := introspection{Active: true, TokenType: "Bearer", Profile: profile}
+	var claims struct {
+		Issuer    string          `json:"iss"`
+		Subject   string          `json:"sub"`
+		Audience  json.RawMessage `json:"aud"`
+		JTI       string          `json:"jti"`
+		Expires   float64         `json:"exp"`
+		IssuedAt  float64         `json:"iat"`
+		NotBefore float64         `json:"nbf"`
+	}
+	parts := strings.Split(raw, ".")
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return out // cannot be: it was proven
+	}
+	out.Issuer, out.Subject, out.Audience, out.JTI = claims.Issuer, claims.Subject, claims.Audience, claims.JTI
+	out.Expires, out.IssuedAt, out.NotBefore = numericDate(claims.Expires), numericDate(claims.IssuedAt), numericDate(claims.NotBefore)
+	return out
+}
+
+// numericDate is in seconds (RFC 7519, section 2), also where the token has milliseconds.
+func numericDate(n float64) int64 {
+	if n >= 1e11 {
+		n /= 1000
+	}
+	return int64(math.Floor(n))
+}
