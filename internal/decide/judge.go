@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -51,21 +52,24 @@ func (d *Door) judgeRevocation(ctx context.Context, p *profile, v *Verdict, now 
 	return problem
 }
 
-// claimJTI writes the replay mark. It comes last at connect, so that a deny burns no jti.
+// claimJTI writes the replay mark. It comes last at connect, so that a deny burns no jti. A question that is asked again
+// claims again, for the same session, and so finds its own mark: on whichever node, and also where the first answer was
+// that nothing could be claimed. A caller that names no session is known by its question alone.
 func (d *Door) claimJTI(ctx context.Context, q *Question, proven *Proven, now time.Time) *reason.Problem {
 	rule := proven.issuer.Replay
-	if rule.JTI != config.Once || q.Repeated {
+	if rule.JTI != config.Once {
 		return nil
 	}
 	var until time.Time
 	if proven.Times.Expires != 0 {
 		until = time.UnixMilli(proven.Times.Expires).Add(proven.issuer.time.Leeway + time.Minute)
 	}
-	claim, err := d.options.Revocations.Resume(ctx, proven.Claims.Issuer, proven.Claims.JTI, q.Session, q.PreviousSession, rule.Grace, until)
+	owner := cmp.Or(q.Session, q.ID)
+	claim, err := d.options.Revocations.Resume(ctx, proven.Claims.Issuer, proven.Claims.JTI, owner, q.PreviousSession, rule.Grace, until)
 	if err != nil {
 		return &reason.Problem{Code: reason.RevocationUnavailable, Detail: "the replay mark could not be written: " + err.Error()}
 	}
-	if claim.Admits(q.Session, rule.Grace) {
+	if claim.Admits(owner, rule.Grace) {
 		return nil
 	}
 	return &reason.Problem{Code: reason.TokenReplayed, Detail: "jti " + quote(proven.Claims.JTI) + " connected first at " + claim.At.UTC().Format(time.RFC3339)}
