@@ -56,9 +56,18 @@ func FirstK(t time.Time) uint64 { return uint64(max(0, t.UnixMilli())) << kShift
 // MillisOf is the moment of a key.
 func MillisOf(k uint64) int64 { return int64(k >> kShift) }
 
-// IDSpan is the keys among which the row of an id of ours lies; ok is false for an id of another make. A row is written
-// when the decision has been made, and later where the clock was set back meanwhile.
-func IDSpan(id string) (from, until uint64, ok bool) {
+// Span is keys from From on and below Below.
+type Span struct{ From, Below uint64 }
+
+// IDSpans are where the row of an id of ours may lie, the likeliest first: at the moment that the id names; before it,
+// where the event names an earlier one; after it, where the clock was set back. None for an id of another make.
+func IDSpans(id string) []Span {
 	t, ok := idTime(id)
-	return FirstK(t.Add(-time.Second)), FirstK(t.Add(30 * time.Second)), ok
+	if !ok {
+		return nil
+	}
+	k := func(d time.Duration) uint64 { return FirstK(t.Add(d)) }
+	return []Span{
+		{k(0), k(time.Second)}, {k(-time.Second), k(0)}, {k(time.Second), k(30 * time.Second)}, {k(30 * time.Second), k(time.Hour)},
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -83,8 +84,11 @@ func (h Hasher) Search(q *Query) (Term, []uint32) {
 	hashes := func(t Term, values ...string) (Term, []uint32) {
 		var all []uint32
 		for _, v := range values {
-			if v != "" {
-				all = append(all, h.hash([]byte(v), t))
+			if v == "" {
+				continue
+			}
+			if n := h.hash([]byte(v), t); !slices.Contains(all, n) {
+				all = append(all, n)
 			}
 		}
 		return t, all

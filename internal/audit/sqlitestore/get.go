@@ -12,22 +12,19 @@ import (
 
 // Get implements audit.Store. The id says when it was made, so that no index is needed.
 func (s *Store) Get(ctx context.Context, id string) (audit.Event, bool, error) {
-	from, until, ok := audit.IDSpan(id)
-	if !ok {
-		return audit.Event{}, false, nil
+	end := time.Now().Add(patience)
+	for _, span := range audit.IDSpans(id) {
+		e, found, err := s.byID(ctx, id, span, end)
+		if found || err != nil {
+			return e, found, err
+		}
 	}
-	e, found, err := s.byID(ctx, id, from, until)
-	if found || err != nil {
-		return e, found, err
-	}
-	// Rows of an hour after it: the clock may have been set back.
-	return s.byID(ctx, id, until, until+uint64(time.Hour.Milliseconds())<<kShift)
+	return audit.Event{}, false, nil
 }
 
-func (s *Store) byID(ctx context.Context, id string, from, below uint64) (audit.Event, bool, error) {
-	end := time.Now().Add(patience)
-	for _, sl := range s.between(from, below) {
-		e, found, err := sl.byID(ctx, id, from, below, end)
+func (s *Store) byID(ctx context.Context, id string, span audit.Span, end time.Time) (audit.Event, bool, error) {
+	for _, sl := range s.between(span.From, span.Below) {
+		e, found, err := sl.byID(ctx, id, span, end)
 		if found || err != nil && !errors.Is(err, errGone) {
 			return e, found, err
 		}
@@ -35,7 +32,7 @@ func (s *Store) byID(ctx context.Context, id string, from, below uint64) (audit.
 	return audit.Event{}, false, nil
 }
 
-func (sl *slice) byID(ctx context.Context, id string, from, below uint64, end time.Time) (audit.Event, bool, error) {
+func (sl *slice) byID(ctx context.Context, id string, span audit.Span, end time.Time) (audit.Event, bool, error) {
 	r, release, err := sl.acquire(ctx)
 	if err != nil {
 		return audit.Event{}, false, err
@@ -46,7 +43,7 @@ func (sl *slice) byID(ctx context.Context, id string, from, below uint64, end ti
 		return audit.Event{}, false, fmt.Errorf("search %s: %w", sl.path, err)
 	}
 	defer one.conn.Close()
-	rows, err := one.conn.QueryContext(ctx, "SELECT d FROM rows WHERE k >= ? AND k < ? ORDER BY k", int64(from), int64(below))
+	rows, err := one.conn.QueryContext(ctx, "SELECT d FROM rows WHERE k >= ? AND k < ? ORDER BY k", int64(span.From), int64(span.Below))
 	if err != nil {
 		return audit.Event{}, false, fmt.Errorf("search %s: %w", sl.path, err)
 	}

@@ -1,0 +1,334 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/audit/storetest"
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/e2e/proc"
+	"github.com/usher-im/usher/internal/e2e/redisserver"
+)
+
+// serveCluster starts a Redis Cluster of two servers.
+func serveCluster(t *testing.T) config.Redis {
+	t.Helper()
+	const servers, slots = 2, 16384
+	bus, err := proc.FreePorts(servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var c config.Cluster
+	var clients []*redis.Client
+	for n := range servers {
+		node := serve(t, "--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(bus[n]))
+		client := direct(t, node)
+		clients, c.Addresses = append(clients, client), append(c.Addresses, client.Options().Addr)
+		if err := client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", n*slots/servers, (n+1)*slots/servers-1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := clients[0].Do(ctx, "CLUSTER", "MEET", "127.0.0.1", node.Port, bus[n]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, client := range clients {
+		eventually(t, "the cluster is whole", func() bool {
+			info, err := client.ClusterInfo(ctx).Result()
+			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:2")
+		})
+	}
+	return config.Redis{Cluster: &c}
+}
+
+func direct(t *testing.T, r *redisserver.Redis) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", r.Port)})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-deadline:
+			t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func TestStore_KeepsTheContractOnACluster(t *testing.T) { contract(t, serveCluster(t)) }
+
+func TestStore_AnyNodeAnswersForAll(t *testing.T) {
+	for name, c := range map[string]config.Redis{"one server": {URL: serve(t).URL()}, "cluster": serveCluster(t)} {
+		t.Run(name, func(t *testing.T) {
+			c.Prefix = fresh()
+			nodes := []*Store{openAs(t, c, "node-a", Options{}), openAs(t, c, "node-b", Options{}), openAs(t, c, "node-c", Options{})}
+			events := storetest.Events(900)
+			var rows [3][]audit.Row
+			for i := range events {
+				events[i].Node = fmt.Sprintf("node-%c", 'a'+i%3)
+				// The same keys on every node: only the node tells them apart.
+				rows[i%3] = append(rows[i%3], audit.Row{K: audit.FirstK(storetest.Now.Add(time.Duration(i/3-400) * 20 * time.Second)), Data: audit.Pack(nil, &events[i])})
+			}
+			for n, node := range nodes {
+				if err := node.Append(t.Context(), rows[n]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, limit := range []int{7, 100} {
+				all := pagesOf(t, nodes[1], audit.Query{Limit: limit})
+				if len(all) != len(events) {
+					t.Fatalf("%d events in pages of %d, want %d", len(all), limit, len(events))
+				}
+				ids := map[string]bool{}
+				for _, e := range all {
+					ids[e.ID] = true
+				}
+				if len(ids) != len(events) {
+					t.Errorf("%d different events in pages of %d", len(ids), limit)
+				}
+			}
+			want := 0
+			for _, e := range events {
+				if e.UserID == "user-4" {
+					want++
+				}
+			}
+			if got := pagesOf(t, nodes[2], audit.Query{Limit: 5, User: "user-4"}); len(got) != want {
+				t.Errorf("%d events of the user, want %d", len(got), want)
+			}
+			if n, err := nodes[0].Erase(t.Context(), "user-4"); n != int64(want) || err != nil {
+				t.Errorf("erased %d of %d on all nodes: %v", n, want, err)
+			}
+		})
+	}
+}
+
+func pagesOf(t *testing.T, s audit.Store, q audit.Query) []audit.Event {
+	t.Helper()
+	var all []audit.Event
+	for {
+		page, err := s.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, page.Events...)
+		if page.Next == "" {
+			return all
+		}
+		q.Cursor = page.Next
+	}
+}
+
+// rights are what the ACL user of a fleet needs, as docs/redis.md has them.
+const rights = "~usher:* resetchannels -@all +@read +@write +@scripting +@connection +time +info +wait +cluster|slots +cluster|shards +cluster|myid +cluster|replicas"
+
+func TestStore_DocumentedRightsSuffice(t *testing.T) {
+	server := serve(t)
+	rules := []any{"ACL", "SETUSER", "usher", "on", ">secret-of-this-test"}
+	for _, r := range strings.Fields(rights) {
+		rules = append(rules, r)
+	}
+	if err := direct(t, server).Do(t.Context(), rules...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := openAs(t, config.Redis{URL: server.URL(), Username: "usher", Password: "secret-of-this-test", Prefix: "usher:"}, "n", Options{MaxSize: 1, Retention: 100 * 24 * time.Hour})
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(1500))); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Stats(t.Context(), audit.StatsQuery{Query: audit.Query{Since: storetest.Now.Add(-time.Hour), Until: storetest.Now}, By: "reason", Every: audit.CountSpan})
+	if err != nil {
+		t.Error(err)
+	}
+	if n, err := s.Erase(t.Context(), "user-4"); n == 0 || err != nil {
+		t.Error(n, err)
+	}
+	pagesOf(t, s, audit.Query{Limit: 100})
+	if err := s.trim(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStore_EverythingExpires(t *testing.T) {
+	server := serve(t)
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "n", Options{Retention: 48 * time.Hour, Now: time.Now})
+	events := storetest.Events(500)
+	for i := range events {
+		events[i].Time = time.Now().Add(time.Duration(i-500) * time.Second)
+	}
+	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	client := direct(t, server)
+	keys, err := client.Keys(t.Context(), "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stay := []string{"usher:audit:hours", "usher:audit:seed", "usher:audit:last:n", "usher:audit:sizes"}
+	for _, key := range keys {
+		ttl := client.TTL(t.Context(), key).Val()
+		if !slices.Contains(stay, key) && (ttl <= 0 || ttl > 50*time.Hour) {
+			t.Errorf("%s expires in %v", key, ttl)
+		}
+	}
+	s.opt.Now = func() time.Time { return time.Now().Add(72 * time.Hour) }
+	if err := s.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := client.ZCard(t.Context(), "usher:audit:hours").Val(); left != 0 {
+		t.Errorf("%d hours are remembered that have expired", left)
+	}
+}
+
+func TestStore_TrimsAllowedFirstAndTheOldestFirst(t *testing.T) {
+	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: fresh()}, "n", Options{})
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(4000))); err != nil { // eleven hours
+		t.Fatal(err)
+	}
+	for h := int64(0); h < 12; h++ { // what the node does every minute
+		if err := s.writeSizeOf(t.Context(), place{firstHour() + h, "n"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts, err := s.sizes(t.Context())
+	if err != nil || len(parts) < 11 {
+		t.Fatal(len(parts), err)
+	}
+	var total int64
+	for _, p := range parts {
+		total += p.allowed + p.other
+	}
+	oldest := func(v audit.Verdict) time.Time {
+		all := pagesOf(t, s, audit.Query{Limit: 1000, Verdict: v, Kind: audit.Decision})
+		return all[len(all)-1].Time
+	}
+	s.opt.MaxSize = total * 9 / 10
+	if err := s.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a, d := oldest(audit.Allow), oldest(audit.Deny); !a.After(d) {
+		t.Errorf("the oldest allow is of %v, the oldest deny of %v: allows were to go first", a, d)
+	}
+	s.opt.MaxSize = total / 4
+	if err := s.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := oldest(audit.Deny); d.Before(storetest.Now.Add(-8 * time.Hour)) {
+		t.Errorf("denies of %v are left", d)
+	}
+	if page, err := s.Query(t.Context(), audit.Query{Limit: 1}); err != nil || len(page.Events) == 0 {
+		t.Errorf("the newest hour is gone: %v", err)
+	}
+}
+
+func firstHour() int64 { return storetest.Now.Add(-12*time.Hour).UnixMilli() / hourMillis }
+
+func TestStore_ErasedBytesAreGone(t *testing.T) {
+	server := serve(t)
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "n", Options{})
+	events := storetest.Events(1200)
+	for i := range events {
+		if i%100 == 3 {
+			events[i].UserID = "findme-7731"
+		}
+	}
+	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	client := direct(t, server)
+	if !dumped(t, client, "7731") {
+		t.Fatal("the test does not see what it looks for")
+	}
+	if n, err := s.Erase(t.Context(), "findme-7731"); n != 12 || err != nil {
+		t.Fatal(n, err)
+	}
+	if dumped(t, client, "7731") {
+		t.Error("Redis still has the user")
+	}
+	last, err := s.Last(t.Context())
+	if err != nil || last == 0 {
+		t.Fatal(last, err)
+	}
+	if n := len(pagesOf(t, s, audit.Query{Limit: 1000})); n != 1188 {
+		t.Errorf("%d events are left, want 1188", n)
+	}
+}
+
+// dumped says that some key's stored form has the text.
+func dumped(t *testing.T, client *redis.Client, text string) bool {
+	t.Helper()
+	for _, key := range client.Keys(t.Context(), "*").Val() {
+		if strings.Contains(client.Dump(t.Context(), key).Val(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestPipeline_RedisRestartLosesAndDoublesNothing(t *testing.T) {
+	server := serve(t, "--appendfsync", "always")
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "n", Options{Now: time.Now})
+	p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	sent := 0
+	record := func(n int) {
+		for range n {
+			now := time.Now()
+			p.Record(audit.Event{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow, UserID: "u", LatencyUS: int64(sent)})
+			sent++
+		}
+	}
+	record(2000)
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	record(3000)
+	server.Kill()
+	record(3000)
+	if err := server.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	all := pagesOf(t, s, audit.Query{Limit: 1000})
+	if len(all) != sent {
+		t.Errorf("%d events, %d were recorded", len(all), sent)
+	}
+	for i, e := range all {
+		if e.LatencyUS != int64(sent-1-i) {
+			t.Fatalf("event %d is number %d: out of order", i, e.LatencyUS)
+		}
+	}
+	counts, err := s.Stats(t.Context(), audit.StatsQuery{Query: audit.Query{Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour)}, By: "reason", Every: audit.CountSpan})
+	var counted int64
+	for _, c := range counts {
+		counted += c.Count
+	}
+	if err != nil || counted != int64(sent) {
+		t.Errorf("%d are counted, %d were recorded: %v", counted, sent, err)
+	}
+}

@@ -1,0 +1,39 @@
+-- Takes rows of one writer and one hour, all of them or none: a batch whose answer was lost is sent again, and must not
+-- count twice. Keys are compared as 16 hex digits, since Lua's numbers do not hold 64 bits.
+--   KEYS  position, allowed stream, other stream, counters, buckets…
+--   ARGV  expiry (Unix seconds), first key, last key, number of rows, counters and buckets;
+--         then for each row  1 or 2 (which stream), id, packed event;
+--         for each counter   field, number;
+--         for each bucket    bytes to append
+local expiry, first, last = ARGV[1], ARGV[2], ARGV[3]
+local rows, counters, buckets = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local done = redis.call('HGET', KEYS[1], 'k')
+if done and done >= first then
+  return done
+end
+local at, bytes = 7, { 0, 0 }
+for _ = 1, rows do
+  local class = tonumber(ARGV[at])
+  redis.call('XADD', KEYS[1 + class], ARGV[at + 1], 'e', ARGV[at + 2])
+  bytes[class] = bytes[class] + #ARGV[at + 2] + 24
+  at = at + 3
+end
+for _ = 1, counters do
+  redis.call('HINCRBY', KEYS[4], ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+for n = 1, buckets do
+  local key, value = KEYS[4 + n], ARGV[at]
+  if redis.call('APPEND', key, value) == #value then
+    redis.call('EXPIREAT', key, expiry)
+  end
+  bytes[2] = bytes[2] + #value
+  at = at + 1
+end
+redis.call('HSET', KEYS[1], 'k', last)
+redis.call('HINCRBY', KEYS[1], 'a', bytes[1])
+redis.call('HINCRBY', KEYS[1], 'd', bytes[2])
+for n = 1, 4 do
+  redis.call('EXPIREAT', KEYS[n], expiry)
+end
+return ''

@@ -1,0 +1,170 @@
+package redisstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// trimmer keeps the audit in Redis within its bounds. Every node does it; two at once do no harm.
+func (s *Store) trimmer(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.trim(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Logger.Warn(fmt.Sprintf("the audit in Redis is not trimmed: %v; trying again in a minute", err))
+		}
+	}
+}
+
+// part is what one node wrote in one hour, in bytes.
+type part struct {
+	place
+	allowed, other int64
+}
+
+// trim forgets hours whose keys have expired, writes down how much this node has written, and deletes the oldest hours
+// where all together are too much.
+func (s *Store) trim(ctx context.Context) error {
+	if err := s.forgetExpired(ctx); err != nil {
+		return err
+	}
+	if err := s.writeSize(ctx); err != nil {
+		return err
+	}
+	if s.opt.MaxSize == 0 {
+		return nil
+	}
+	parts, err := s.sizes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, gone := range tooMuch(parts, s.opt.MaxSize) {
+		if err := s.drop(ctx, gone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) forgetExpired(ctx context.Context) error {
+	border := s.opt.Now().Add(-s.opt.Retention).UnixMilli()/hourMillis - 1
+	old, err := s.places(ctx, 0, border)
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	pipeline := s.client.Pipeline()
+	for _, p := range old {
+		pipeline.ZRem(ctx, s.base+"hours", p.String())
+		pipeline.HDel(ctx, s.base+"sizes", p.String())
+	}
+	_, err = pipeline.Exec(ctx)
+	return err
+}
+
+// writeSize tells the others how much this node wrote in the hour that it writes and the one before.
+func (s *Store) writeSize(ctx context.Context) error {
+	last, err := s.Last(ctx)
+	if err != nil || last == 0 {
+		return err
+	}
+	return errors.Join(s.writeSizeOf(ctx, place{hourOf(last) - 1, s.opt.Writer}), s.writeSizeOf(ctx, place{hourOf(last), s.opt.Writer}))
+}
+
+func (s *Store) writeSizeOf(ctx context.Context, p place) error {
+	values, err := s.client.HMGet(ctx, s.key(p, "p"), "a", "d").Result()
+	if err != nil || values[0] == nil || values[1] == nil {
+		return err
+	}
+	return s.client.HSet(ctx, s.base+"sizes", p.String(), fmt.Sprint(values[0], " ", values[1])).Err()
+}
+
+func (s *Store) sizes(ctx context.Context) ([]part, error) {
+	fields, err := s.client.HGetAll(ctx, s.base+"sizes").Result()
+	if err != nil {
+		return nil, err
+	}
+	var parts []part
+	for name, text := range fields {
+		p, ok := parsePlace(name)
+		if !ok {
+			continue
+		}
+		sized := part{place: p}
+		if _, err := fmt.Sscan(text, &sized.allowed, &sized.other); err == nil {
+			parts = append(parts, sized)
+		}
+	}
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Or(cmp.Compare(a.hour, b.hour), cmp.Compare(a.writer, b.writer)) })
+	return parts, nil
+}
+
+// doomed is a part of which the allowed rows are deleted, or everything.
+type doomed struct {
+	part
+	all bool
+}
+
+// tooMuch chooses what is to go, oldest first: allowed rows as long as they take more than half, since the rest is what
+// questions are about; then whole hours. The newest hour stays.
+func tooMuch(parts []part, limit int64) []doomed {
+	var allowed, other int64
+	for _, p := range parts {
+		allowed, other = allowed+p.allowed, other+p.other
+	}
+	var gone []doomed
+	var a, d int // the next part to lose its allowed rows, and everything
+	for allowed+other > limit {
+		switch {
+		case allowed > limit/2 && a < len(parts) && parts[a].hour < parts[len(parts)-1].hour:
+			if parts[a].allowed > 0 {
+				allowed -= parts[a].allowed
+				gone = append(gone, doomed{part: parts[a]})
+				parts[a].allowed = 0
+			}
+			a++
+		case d < len(parts) && parts[d].hour < parts[len(parts)-1].hour:
+			allowed, other = allowed-parts[d].allowed, other-parts[d].other
+			gone = append(gone, doomed{parts[d], true})
+			parts[d].allowed = 0
+			d++
+		default:
+			return gone
+		}
+	}
+	return gone
+}
+
+func (s *Store) drop(ctx context.Context, gone doomed) error {
+	keys := []string{s.stream(gone.place, classAllowed)}
+	if gone.all {
+		keys = append(keys, s.stream(gone.place, classOther), s.key(gone.place, "c"), s.key(gone.place, "p"))
+		for b := range 256 {
+			keys = append(keys, s.bucket(gone.place, uint32(b)))
+		}
+	}
+	if err := s.client.Unlink(ctx, keys...).Err(); err != nil {
+		return err
+	}
+	if gone.all {
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.ZRem(ctx, s.base+"hours", gone.place.String())
+			p.HDel(ctx, s.base+"sizes", gone.place.String())
+			return nil
+		})
+		return err
+	}
+	// Its size is that of the rest from now on. Its own node writes it again only for the newest two hours.
+	return s.client.HSet(ctx, s.base+"sizes", gone.place.String(), "0 "+strconv.FormatInt(gone.other, 10)).Err()
+}
