@@ -40,7 +40,7 @@ func TestRevoke_AHibernatingSessionLeavesItsRoomAndCannotBeResumed(t *testing.T)
 				s.revoke(t, jti(name))
 				text := mustSeeKick(neighbour, "daily", name)
 				s.mustBeReported(t, text, victim.JID)
-				if answer := s.resume(t, via, victim.JID, holder(t, "somebody else"), id); answer != "failed" {
+				if _, answer := s.resume(t, via, victim.JID, holder(t, "somebody else"), id); answer != "failed" {
 					t.Errorf("somebody resumes it: %s", answer)
 				}
 				mustStay(neighbour, "daily")
@@ -103,7 +103,7 @@ func TestRevoke_ARevokedTokenDoesNotResumeALiveSessionOfItsUser(t *testing.T) {
 		stolen := e2e.Token(t, e2e.Claims{"jti": "stolen", "context": e2e.Claims{"user": e2e.Claims{"id": "alice"}}})
 		s.revoke(t, jti("stolen"))
 		s.mustBeTold(t, e2e.Who{Token: stolen, Query: url.Values{"previd": {id}}}, "revoked")
-		if answer := s.resume(t, e2e.WebSocket, "", holder(t, "alice"), id); answer != "resumed" {
+		if _, answer := s.resume(t, e2e.WebSocket, "", holder(t, "alice"), id); answer != "resumed" {
 			t.Errorf("her own token: %s", answer)
 		}
 	})

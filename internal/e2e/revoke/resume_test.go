@@ -24,18 +24,24 @@ func (s *scene) hibernate(t *testing.T, v *e2e.Visitor) string {
 	t.Helper()
 	v.MustSend(`<enable xmlns='urn:xmpp:sm:3' resume='true'/>`)
 	id := v.MustExpect("an id to resume by", managed("enabled")).Attr("id")
+	s.drop(t, v)
+	return id
+}
+
+// drop takes the connection of a session away that can be resumed.
+func (s *scene) drop(t *testing.T, v *e2e.Visitor) {
+	t.Helper()
 	mark := s.Prosody.Log.Mark()
 	v.Close()
 	if _, err := s.Prosody.Log.WaitAfter(e2e.Context(t), mark, "Session going into hibernation"); err != nil {
 		t.Fatalf("the session does not hibernate: %v", err)
 	}
-	return id
 }
 
-// resume comes back to a session with a token, and gives what the server says to it: resumed or failed. Where an
+// resume comes back to a session with a token, and also gives what the server says to it: resumed or failed. Where an
 // address is named, Prosody gives its username to this login, whoever it is: nothing but the session itself may then
 // stand in the way.
-func (s *scene) resume(t *testing.T, via e2e.Via, as, token, id string) string {
+func (s *scene) resume(t *testing.T, via e2e.Via, as, token, id string) (*e2e.Visitor, string) {
 	t.Helper()
 	if as != "" {
 		name, _, _ := strings.Cut(as, "@")
@@ -49,5 +55,5 @@ func (s *scene) resume(t *testing.T, via e2e.Via, as, token, id string) string {
 		t.Fatal(err)
 	}
 	v.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>`, id)
-	return v.MustExpect("an answer to the resumption", managed("resumed", "failed")).Name()
+	return v, v.MustExpect("an answer to the resumption", managed("resumed", "failed")).Name()
 }

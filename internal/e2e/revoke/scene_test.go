@@ -98,6 +98,11 @@ func jti(id string) revocation.Revocation {
 	return revocation.Revocation{Selector: revocation.SelectJTI, Issuer: "my-app", Value: id}
 }
 
+// everyTokenOf is the revocation of a user of the default issuer.
+func everyTokenOf(id string) revocation.Revocation {
+	return revocation.Revocation{Selector: revocation.SelectUser, Issuer: "my-app", Value: id}
+}
+
 // holder is a good token of a user, whose jti is the user's name as well.
 func holder(t *testing.T, name string) string {
 	t.Helper()

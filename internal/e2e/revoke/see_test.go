@@ -27,12 +27,17 @@ func mustSeeKick(v *e2e.Visitor, room, nick string) string {
 // the words.
 func mustBePutOut(t *testing.T, v *e2e.Visitor, room, nick string) string {
 	t.Helper()
+	return mustBePutOutFor(t, reason.TokenRevoked, v, room, nick)
+}
+
+func mustBePutOutFor(t *testing.T, why reason.Code, v *e2e.Visitor, room, nick string) string {
+	t.Helper()
 	text := mustSeeKick(v, room, nick)
 	var ended *client.StreamError
 	if err := v.Ended(e2e.Context(t)); !errors.As(err, &ended) {
 		t.Fatalf("%s was taken out of its room, and its stream ended with: %v", nick, err)
 	}
-	if ended.Condition != "policy-violation" || ended.Text != text || !strings.HasPrefix(text, reason.TokenRevoked.Info().Message) {
+	if ended.Condition != "policy-violation" || ended.Text != text || !strings.HasPrefix(text, why.Info().Message) {
 		t.Errorf("%s left the room with %q, the stream with <%s/> %q", nick, text, ended.Condition, ended.Text)
 	}
 	return text
