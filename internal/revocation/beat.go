@@ -65,8 +65,8 @@ func (l *Ledger) weigh(before position, st State, asked int64) {
 
 // heard notes a heartbeat that came back through the store.
 func (l *Ledger) heard(id string) {
-	if sent, ours := l.forget(id); ours && l.opt.Propagated != nil {
-		l.opt.Propagated(l.opt.Now().Sub(sent))
+	if sent, ours := l.forget(id); ours {
+		l.stats.propagation.observe(l.opt.Now().Sub(sent))
 	}
 }
 

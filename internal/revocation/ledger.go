@@ -18,8 +18,6 @@ type Options struct {
 	Heartbeat time.Duration
 	// AskTimeout bounds a decision that asks the store itself; 0 is 500 ms.
 	AskTimeout time.Duration
-	// Propagated is told how long a heartbeat took through the store and back.
-	Propagated func(time.Duration)
 }
 
 // Ledger follows a store, keeps the index of it and the feed, and judges tokens.

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -9,6 +10,51 @@ type counters struct {
 	failures, gaps, loads, missed, putBack atomic.Int64
 	asked, unavailable, unchecked          atomic.Int64
 	state                                  atomic.Pointer[State]
+	propagation                            propagation
+}
+
+// bounds of the buckets that propagation times fall into.
+var bounds = [...]time.Duration{
+	250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
+	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, time.Second, 5 * time.Second,
+}
+
+// propagation counts how long heartbeats took.
+type propagation struct {
+	mu     sync.Mutex
+	counts [len(bounds)]uint64
+	total  uint64
+	sum    time.Duration
+}
+
+func (p *propagation) observe(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total++
+	p.sum += d
+	for i, bound := range bounds {
+		if d <= bound {
+			p.counts[i]++
+		}
+	}
+}
+
+// Propagation is how long heartbeats took through the store and back to this node, as a histogram.
+type Propagation struct {
+	Count uint64
+	Sum   time.Duration
+	// AtMost counts those that took no longer than each bound, in seconds.
+	AtMost map[float64]uint64
+}
+
+func (p *propagation) read() Propagation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	read := Propagation{Count: p.total, Sum: p.sum, AtMost: make(map[float64]uint64, len(bounds))}
+	for i, bound := range bounds {
+		read.AtMost[bound.Seconds()] = p.counts[i]
+	}
+	return read
 }
 
 // Stats is how the ledger stands, for metrics and for whoever looks.
@@ -19,6 +65,7 @@ type Stats struct {
 	Age    time.Duration
 	// Seq is the last change applied, StoreSeq the store's last as of its last heartbeat.
 	Seq, StoreSeq uint64
+	Propagation   Propagation
 	// Durable, Evicts and Replicas are the store's, as of its last heartbeat.
 	Durable, Evicts bool
 	Replicas        int
@@ -35,7 +82,8 @@ type Stats struct {
 func (l *Ledger) Stats() Stats {
 	at := l.position()
 	s := Stats{
-		Entries: map[Selector]int{}, Loaded: at.identity.Epoch != "", Seq: at.seq, StoreSeq: at.seq,
+		Propagation: l.stats.propagation.read(),
+		Entries:     map[Selector]int{}, Loaded: at.identity.Epoch != "", Seq: at.seq, StoreSeq: at.seq,
 		Loads: l.stats.loads.Load(), Gaps: l.stats.gaps.Load(), PutBack: l.stats.putBack.Load(),
 		Failures: l.stats.failures.Load(), Missed: l.stats.missed.Load(),
 		Asked: l.stats.asked.Load(), Unavailable: l.stats.unavailable.Load(), Unchecked: l.stats.unchecked.Load(),

@@ -55,6 +55,7 @@ func contract(t *testing.T, c config.Redis, empty func(t *testing.T)) {
 		return storetest.Backing{
 			Open:  func(t *testing.T) revocation.Store { return redisstore.Open(connect(t, c), few) },
 			Empty: empty,
+			Beats: true,
 		}
 	})
 }

@@ -47,6 +47,9 @@ func ledgerFollows(t *testing.T, b Backing) {
 	for range 3 {
 		nodes = append(nodes, Ledger(t, b.Open(t)))
 	}
+	if b.Beats {
+		Eventually(t, "heartbeats are heard", func() bool { return nodes[0].Stats().Propagation.Count > 1 })
+	}
 	for i := range 50 {
 		jti := fmt.Sprint(i)
 		if _, err := nodes[i%3].Revoke(ctx, []revocation.Revocation{JTI(t, jti)}); err != nil {
