@@ -94,6 +94,11 @@ func (l *Ledger) apply(changes []Change) error {
 		return err
 	}
 	l.feed.add(steps)
+	if l.opt.Seen != nil {
+		for _, c := range steps {
+			l.opt.Seen(c)
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = at

@@ -16,6 +16,8 @@ type Options struct {
 	Now    func() time.Time
 	// Heartbeat is how often the store is asked where it stands; 0 is a second.
 	Heartbeat time.Duration
+	// Seen is told of each change that is followed, those made by this node too. It must not block.
+	Seen func(Change)
 	// AskTimeout bounds a decision that asks the store itself; 0 is 500 ms.
 	AskTimeout time.Duration
 }
@@ -119,9 +121,9 @@ func (l *Ledger) Revoke(ctx context.Context, rs []Revocation) (Written, error) {
 	return w, err
 }
 
-// Lift takes a revocation back.
-func (l *Ledger) Lift(ctx context.Context, id Key) (Revocation, Written, error) {
-	r, w, err := l.store.Lift(ctx, id)
+// Lift takes a revocation back for an actor.
+func (l *Ledger) Lift(ctx context.Context, id Key, actor string) (Revocation, Written, error) {
+	r, w, err := l.store.Lift(ctx, id, actor)
 	if err == nil {
 		l.awaitApplied(ctx, w.Seq)
 	}

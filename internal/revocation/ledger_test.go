@@ -115,7 +115,7 @@ func TestFeed_LiftsAreNotTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := <-lines
-	if _, _, err := l.Lift(t.Context(), r.Key()); err != nil {
+	if _, _, err := l.Lift(t.Context(), r.Key(), "cred:lifter"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "b")}); err != nil {

@@ -20,8 +20,9 @@ var (
 type Store interface {
 	// Revoke writes revocations that Prepare accepted, in order, each merged with what is known under its key.
 	Revoke(ctx context.Context, rs []Revocation) (Written, error)
-	// Lift takes one back and remembers that it was, so that no node puts it back later. ErrNotFound where there is none.
-	Lift(ctx context.Context, id Key) (Revocation, Written, error)
+	// Lift takes one back for an actor, and remembers that it was, so that no node puts it back later. ErrNotFound where
+	// there is none.
+	Lift(ctx context.Context, id Key, actor string) (Revocation, Written, error)
 	// Get gives one in full, or ErrNotFound.
 	Get(ctx context.Context, id Key) (Revocation, error)
 	// List gives a page, newest first.
@@ -95,6 +96,8 @@ type Change struct {
 	Tag    string
 	Lifted bool
 	Entry  Entry
+	// Actor is who made the change; empty for what was put back.
+	Actor string
 	// Revocation in full, where it was not lifted: what a node needs to put it back into a store that lost it.
 	Revocation *Revocation
 	// Beat is set on a heartbeat, which has none of the above: what Beat was called with.

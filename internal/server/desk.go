@@ -186,7 +186,7 @@ func (d *Desk) lift(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
-	r, w, err := d.Ledger.Lift(ctx, key)
+	r, w, err := d.Ledger.Lift(ctx, key, Actor(c))
 	if errors.Is(err, revocation.ErrNotFound) {
 		return noRevocation(c)
 	}

@@ -91,7 +91,7 @@ func TestReplay_ADenyUsesNoTokenUp(t *testing.T) {
 		s.revoke(t, r...)
 		mustBecome(t, s.Verifier, who.Token, reason.TokenRevoked)
 		s.mustBeTold(t, who, "revoked")
-		if _, _, err := s.store.Lift(e2e.Context(t), r[0].Key()); err != nil {
+		if _, _, err := s.store.Lift(e2e.Context(t), r[0].Key(), "team"); err != nil {
 			t.Fatal(err)
 		}
 		mustBecome(t, s.Verifier, who.Token, reason.None)

@@ -105,7 +105,7 @@ func TestRevoke_WhatIsLiftedMayComeBack(t *testing.T) {
 		r := []revocation.Revocation{jti("alice")}
 		s.revoke(t, r...)
 		s.mustBeTold(t, e2e.Who{Token: holder(t, "alice")}, "revoked")
-		if _, _, err := s.store.Lift(e2e.Context(t), r[0].Key()); err != nil {
+		if _, _, err := s.store.Lift(e2e.Context(t), r[0].Key(), "team"); err != nil {
 			t.Fatal(err)
 		}
 		for ctx := e2e.Context(t); ; {

@@ -68,7 +68,11 @@ func (s *Store) runRevoke(ctx context.Context, conn *redis.Conn, rs []revocation
 		if err != nil {
 			return nil, err
 		}
-		args = append(args, string(e.Key[:]), e.Selector.Code(), e.IssuedBefore, e.ExpiresAt, text)
+		actor := r.Actor
+		if restore {
+			actor = ""
+		}
+		args = append(args, string(e.Key[:]), e.Selector.Code(), e.IssuedBefore, e.ExpiresAt, text, actor)
 	}
 	answer, err := revokeScript.Run(ctx, conn, s.written(), args...).Slice()
 	if err == nil && len(answer) != 1+4*len(rs) {
@@ -78,11 +82,11 @@ func (s *Store) runRevoke(ctx context.Context, conn *redis.Conn, rs []revocation
 }
 
 // Lift implements revocation.Store.
-func (s *Store) Lift(ctx context.Context, id revocation.Key) (revocation.Revocation, revocation.Written, error) {
+func (s *Store) Lift(ctx context.Context, id revocation.Key, actor string) (revocation.Revocation, revocation.Written, error) {
 	var lifted revocation.Revocation
 	var written revocation.Written
 	err := s.write(ctx, func(conn *redis.Conn, _ bool) error {
-		answer, err := liftScript.Run(ctx, conn, s.written(), newTag(), s.opt.KeepChanges, string(id[:])).Slice()
+		answer, err := liftScript.Run(ctx, conn, s.written(), newTag(), s.opt.KeepChanges, string(id[:]), actor).Slice()
 		if errors.Is(err, redis.Nil) {
 			return revocation.ErrNotFound
 		}

@@ -177,7 +177,7 @@ func (s *Store) moved(ctx context.Context) (bool, error) {
 }
 
 func (s *Store) since(ctx context.Context, after uint64) ([]revocation.Change, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT c.seq, c.tag, c.id, c.lifted, c.kind, c.issued_before, c.expires_at,
+	rows, err := s.read.QueryContext(ctx, `SELECT c.seq, c.tag, c.id, c.lifted, c.kind, c.issued_before, c.expires_at, c.actor,
 		  r.issuer, r.value, r.reason, r.actor, r.created_at
 		FROM changes c LEFT JOIN revocations r ON r.id = c.id AND NOT c.lifted
 		WHERE c.seq > ? ORDER BY c.seq LIMIT ?`, after, most)
@@ -202,7 +202,7 @@ func scanChange(rows *sql.Rows) (revocation.Change, error) {
 	var kind int
 	var issuer, value, reason, actor sql.NullString
 	var created sql.NullInt64
-	err := rows.Scan(&c.Seq, &tag, &id, &c.Lifted, &kind, &c.Entry.IssuedBefore, &c.Entry.ExpiresAt, &issuer, &value, &reason, &actor, &created)
+	err := rows.Scan(&c.Seq, &tag, &id, &c.Lifted, &kind, &c.Entry.IssuedBefore, &c.Entry.ExpiresAt, &c.Actor, &issuer, &value, &reason, &actor, &created)
 	if err != nil {
 		return c, err
 	}

@@ -16,7 +16,7 @@ var schema = []string{
 	 CREATE INDEX revocations_expiry ON revocations (expires_at) WHERE expires_at > 0;
 	 CREATE TABLE changes (
 	   seq INTEGER PRIMARY KEY, tag BLOB NOT NULL, id BLOB NOT NULL, lifted INTEGER NOT NULL, kind INTEGER NOT NULL,
-	   issued_before INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+	   issued_before INTEGER NOT NULL, expires_at INTEGER NOT NULL, actor TEXT NOT NULL);
 	 CREATE TABLE lifted (id BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 	 CREATE TABLE marks (id BLOB PRIMARY KEY, owner TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
 	 CREATE INDEX marks_until ON marks (until) WHERE until > 0;`,

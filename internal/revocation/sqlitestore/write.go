@@ -97,10 +97,10 @@ func (st *step) exec(query string, args ...any) error {
 }
 
 // record writes the next change.
-func (st *step) record(e revocation.Entry, lifted bool) error {
+func (st *step) record(e revocation.Entry, lifted bool, actor string) error {
 	st.seq++
-	return st.exec("INSERT INTO changes (seq, tag, id, lifted, kind, issued_before, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		st.seq, rand.Text()[:8], e.Key[:], lifted, e.Selector.Code(), e.IssuedBefore, e.ExpiresAt)
+	return st.exec("INSERT INTO changes (seq, tag, id, lifted, kind, issued_before, expires_at, actor) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		st.seq, rand.Text()[:8], e.Key[:], lifted, e.Selector.Code(), e.IssuedBefore, e.ExpiresAt, actor)
 }
 
 // Revoke implements revocation.Store.
@@ -127,7 +127,7 @@ func (st *step) revoke(r revocation.Revocation) (revocation.Outcome, error) {
 	key := r.Key()
 	known, err := scan(st.tx.QueryRowContext(st.ctx, "SELECT "+columns+" FROM revocations WHERE id = ?", key[:]))
 	if errors.Is(err, revocation.ErrNotFound) {
-		return revocation.Outcome{Revocation: r, New: true}, st.insert(r)
+		return revocation.Outcome{Revocation: r, New: true}, st.insert(r, r.Actor)
 	}
 	if err != nil {
 		return revocation.Outcome{}, err
@@ -136,14 +136,14 @@ func (st *step) revoke(r revocation.Revocation) (revocation.Outcome, error) {
 		if err := st.exec("DELETE FROM revocations WHERE seq = ?", known.seq); err != nil {
 			return revocation.Outcome{}, err
 		}
-		return revocation.Outcome{Revocation: r, New: true}, st.insert(r)
+		return revocation.Outcome{Revocation: r, New: true}, st.insert(r, r.Actor)
 	}
 	merged := revocation.Merge(known.Revocation, r)
 	if merged == known.Revocation {
 		return revocation.Outcome{Revocation: merged}, nil
 	}
 	e := merged.Entry()
-	if err := st.record(e, false); err != nil {
+	if err := st.record(e, false, r.Actor); err != nil {
 		return revocation.Outcome{}, err
 	}
 	return revocation.Outcome{Revocation: merged}, st.exec(
@@ -151,9 +151,9 @@ func (st *step) revoke(r revocation.Revocation) (revocation.Outcome, error) {
 		e.IssuedBefore, e.ExpiresAt, merged.Reason, known.seq)
 }
 
-func (st *step) insert(r revocation.Revocation) error {
+func (st *step) insert(r revocation.Revocation, actor string) error {
 	e := r.Entry()
-	if err := st.record(e, false); err != nil {
+	if err := st.record(e, false, actor); err != nil {
 		return err
 	}
 	if err := st.exec("DELETE FROM lifted WHERE id = ?", e.Key[:]); err != nil {
@@ -164,7 +164,7 @@ func (st *step) insert(r revocation.Revocation) error {
 }
 
 // Lift implements revocation.Store.
-func (s *Store) Lift(ctx context.Context, id revocation.Key) (revocation.Revocation, revocation.Written, error) {
+func (s *Store) Lift(ctx context.Context, id revocation.Key, actor string) (revocation.Revocation, revocation.Written, error) {
 	var r row
 	w := revocation.Written{Replicated: true}
 	err := s.change(ctx, func(st *step) (err error) {
@@ -183,7 +183,7 @@ func (s *Store) Lift(ctx context.Context, id revocation.Key) (revocation.Revocat
 		if err := st.exec("DELETE FROM lifted WHERE at < ?", st.now.Add(-revocation.LiftedFor).UnixMilli()); err != nil {
 			return err
 		}
-		err = st.record(r.Entry(), true)
+		err = st.record(r.Entry(), true, actor)
 		w.Seq = st.seq
 		return err
 	})
@@ -206,7 +206,7 @@ func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (int, error
 			if there {
 				continue
 			}
-			if err := st.insert(l.Revived(st.now)); err != nil {
+			if err := st.insert(l.Revived(st.now), ""); err != nil {
 				return err
 			}
 			restored++

@@ -62,7 +62,7 @@ func ledgerFollows(t *testing.T, b Backing) {
 			Eventually(t, "every node denies", func() bool { return Denies(t, n, jti, revocation.Rules{}) })
 		}
 	}
-	if _, _, err := nodes[0].Lift(ctx, JTI(t, "7").Key()); err != nil {
+	if _, _, err := nodes[0].Lift(ctx, JTI(t, "7").Key(), "cred:lifter"); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range nodes {
@@ -115,7 +115,7 @@ func writeOn(ctx context.Context, t *testing.T, s revocation.Store, n int, ackno
 			return
 		}
 		if i%10 == 9 {
-			if _, _, err := s.Lift(context.Background(), r.Key()); err != nil {
+			if _, _, err := s.Lift(context.Background(), r.Key(), "cred:lifter"); err != nil {
 				t.Errorf("writer %d lifts: %v", n, err)
 				return
 			}
@@ -236,7 +236,7 @@ func puttingBack(t *testing.T, b Backing) {
 	if _, err := one.Revoke(ctx, []revocation.Revocation{JTI(t, "a"), JTI(t, "b"), lifted}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := two.Lift(ctx, lifted.Key()); err != nil {
+	if _, _, err := two.Lift(ctx, lifted.Key(), "cred:lifter"); err != nil {
 		t.Fatal(err)
 	}
 	Eventually(t, "both follow", func() bool { return one.Index().Len() == 2 && two.Index().Len() == 2 })

@@ -145,7 +145,7 @@ func changes(t *testing.T, b Backing) {
 	s := b.Open(t)
 	r := JTI(t, "a")
 	revoke(t, s, r)
-	if _, _, err := s.Lift(ctx, r.Key()); err != nil {
+	if _, _, err := s.Lift(ctx, r.Key(), "cred:lifter"); err != nil {
 		t.Fatal(err)
 	}
 	revoke(t, s, r, r) // the second changes nothing
@@ -154,7 +154,7 @@ func changes(t *testing.T, b Backing) {
 		t.Fatalf("changes are %+v, %v", found, err)
 	}
 	for i, c := range found {
-		if c.Seq != uint64(i+1) || c.Entry != r.Entry() || c.Lifted != (i == 1) || c.Tag == "" {
+		if c.Seq != uint64(i+1) || c.Entry != r.Entry() || c.Lifted != (i == 1) || c.Tag == "" || c.Actor != map[bool]string{true: "cred:lifter", false: "cred:soc"}[c.Lifted] {
 			t.Errorf("change %d is %+v", i+1, c)
 		}
 	}

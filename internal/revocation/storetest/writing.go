@@ -83,14 +83,14 @@ func lifting(t *testing.T, b Backing) {
 	s := b.Open(t)
 	r := JTI(t, "a")
 	revoke(t, s, r)
-	lifted, w, err := s.Lift(ctx, r.Key())
+	lifted, w, err := s.Lift(ctx, r.Key(), "cred:lifter")
 	if err != nil || lifted != r || w.Seq != 2 {
 		t.Fatalf("lifted %+v, %+v, %v", lifted, w, err)
 	}
 	if _, err := s.Get(ctx, r.Key()); !errors.Is(err, revocation.ErrNotFound) {
 		t.Fatalf("a lifted revocation gives %v", err)
 	}
-	if _, _, err := s.Lift(ctx, r.Key()); !errors.Is(err, revocation.ErrNotFound) {
+	if _, _, err := s.Lift(ctx, r.Key(), "cred:lifter"); !errors.Is(err, revocation.ErrNotFound) {
 		t.Fatalf("lifting again gives %v", err)
 	}
 	if w := revoke(t, s, r); !w.Outcomes[0].New {
@@ -116,7 +116,7 @@ func expiring(t *testing.T, b Backing) {
 		t.Fatalf("the list still has %+v, %v", page.Items, err)
 	}
 	Eventually(t, "the store takes the same for a new one", func() bool {
-		_, _, err := s.Lift(ctx, r.Key())
+		_, _, err := s.Lift(ctx, r.Key(), "cred:lifter")
 		return errors.Is(err, revocation.ErrNotFound)
 	})
 	r.ExpiresAt = time.Time{}
@@ -161,7 +161,7 @@ func restoring(t *testing.T, b Backing) {
 	s := b.Open(t)
 	there, lifted, lost, nameless := JTI(t, "there"), JTI(t, "lifted"), JTI(t, "lost"), JTI(t, "nameless")
 	revoke(t, s, there, lifted)
-	if _, _, err := s.Lift(ctx, lifted.Key()); err != nil {
+	if _, _, err := s.Lift(ctx, lifted.Key(), "cred:lifter"); err != nil {
 		t.Fatal(err)
 	}
 	n, err := s.Restore(ctx, []revocation.Lost{

@@ -1,9 +1,9 @@
 -- Takes one revocation back, remembers that it was, and writes the change.
 -- KEYS: index, detail, expiry, order, lifted, meta, changes
--- ARGV: tag, changes kept, id
+-- ARGV: tag, changes kept, id, actor
 -- Answers: nil where there is none; else the number, selector, issued_before, expires_at, detail
 local index, detail, expiry, order, lifted, meta, changes = unpack(KEYS)
-local tag, keep, id = ARGV[1], ARGV[2], ARGV[3]
+local tag, keep, id, actor = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -15,7 +15,7 @@ if expires > 0 and expires <= now then return nil end
 
 local seq = string.format("%.0f", redis.call("HINCRBY", meta, "seq", 1))
 redis.call("HSET", meta, "tag", tag)
-redis.call("XADD", changes, "MAXLEN", "~", keep, seq .. "-0", "c", "-" .. tag .. id .. known, "d", "")
+redis.call("XADD", changes, "MAXLEN", "~", keep, seq .. "-0", "c", "-" .. tag .. id .. known, "d", "", "a", actor)
 redis.call("HDEL", index, id)
 redis.call("HDEL", detail, id)
 redis.call("ZREM", expiry, id)

@@ -1,7 +1,7 @@
 -- Writes revocations, each merged with what is known under its id, and one change for each that changed something.
 -- KEYS: index, detail, expiry, order, lifted, meta, changes
 -- ARGV: tag, changes kept, restore ("1" leaves alone what is there and what was lifted), then for each revocation:
---       id, selector, issued_before, expires_at, detail (JSON)
+--       id, selector, issued_before, expires_at, detail (JSON), actor
 -- Answers: the last number, then for each: new (1, 0, or -1 for left alone), issued_before, expires_at, detail
 local index, detail, expiry, order, lifted, meta, changes = unpack(KEYS)
 local tag, keep, restore = ARGV[1], ARGV[2], ARGV[3] == "1"
@@ -9,14 +9,14 @@ local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local last
 
-local function record(id, packed, text)
+local function record(id, packed, text, actor)
   last = string.format("%.0f", redis.call("HINCRBY", meta, "seq", 1))
-  redis.call("XADD", changes, "MAXLEN", "~", keep, last .. "-0", "c", "+" .. tag .. id .. packed, "d", text)
+  redis.call("XADD", changes, "MAXLEN", "~", keep, last .. "-0", "c", "+" .. tag .. id .. packed, "d", text, "a", actor)
 end
 
-local function put(id, selector, before, expires, text)
+local function put(id, selector, before, expires, text, actor)
   local packed = struct.pack(">BI6I6", selector, before, expires)
-  record(id, packed, text)
+  record(id, packed, text, actor)
   redis.call("HSET", index, id, packed)
   redis.call("HSET", detail, id, text)
   if expires > 0 then
@@ -40,7 +40,7 @@ local function explained(text, more)
   return cjson.encode(first)
 end
 
-local function revoke(id, selector, before, expires, text)
+local function revoke(id, selector, before, expires, text, actor)
   local known = redis.call("HGET", index, id)
   if known then
     local _, was_before, was_expires = struct.unpack(">BI6I6", known)
@@ -49,21 +49,21 @@ local function revoke(id, selector, before, expires, text)
       if restore then return -1, was_before, was_expires, was_text end
       before, expires, text = later(was_before, before), later(was_expires, expires), explained(was_text, text)
       if before ~= was_before or expires ~= was_expires or text ~= was_text then
-        put(id, selector, before, expires, text)
+        put(id, selector, before, expires, text, actor)
       end
       return 0, before, expires, text
     end
   end
   if restore and redis.call("ZSCORE", lifted, id) then return -1, before, expires, text end
-  put(id, selector, before, expires, text)
+  put(id, selector, before, expires, text, actor)
   redis.call("ZADD", order, last, id)
   redis.call("ZREM", lifted, id)
   return 1, before, expires, text
 end
 
 local answer = { 0 }
-for i = 4, #ARGV, 5 do
-  local new, before, expires, text = revoke(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4])
+for i = 4, #ARGV, 6 do
+  local new, before, expires, text = revoke(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5])
   answer[#answer + 1] = new
   answer[#answer + 1] = before
   answer[#answer + 1] = expires
