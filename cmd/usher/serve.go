@@ -60,6 +60,7 @@ type running struct {
 	redis    *redisconn.Client // nil: embedded
 	ledger   *revocation.Ledger
 	events   audit.Store
+	reader   *audit.Reader
 	pipeline *audit.Pipeline
 	rules    atomic.Pointer[rules]
 	server   *server.Server
@@ -97,11 +98,12 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	n.rules.Store(r)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.pipeline)
+	archive := &server.Archive{Reader: n.reader, Journal: n.pipeline, Logger: log, Stopping: ctx}
 	n.server, err = server.New(server.Options{
 		Config: cfg, Door: r.door, Audit: n.pipeline, Feed: n.ledger.Feed(), Credentials: who, Registry: registry, Logger: log, Ready: n.ready,
-		Admin: []server.Route{
-			{Method: fiber.MethodGet, Path: "/v1/keys", Roles: []credential.Role{credential.Audit}, Handler: n.listKeys},
-		},
+		Admin: append(archive.Routes(),
+			server.Route{Method: fiber.MethodGet, Path: "/v1/keys", Roles: []credential.Role{credential.Audit}, Handler: n.listKeys},
+		),
 	})
 	return n, err
 }
@@ -123,6 +125,7 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 	if n.events, err = openEvents(ctx, cfg, n.log); err != nil {
 		return err
 	}
+	n.reader = audit.NewReader(n.events, pseudonyms)
 	n.pipeline, err = audit.Open(ctx, n.events, audit.Options{
 		Dir: spillDir(cfg), SpillMax: int64(cfg.Audit.SpillMax), Node: name, Names: cfg.Audit.Names,
 		Pseudonyms: pseudonyms, Sink: sink, Logger: n.log,
