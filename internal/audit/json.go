@@ -60,11 +60,14 @@ func (c Count) MarshalJSON() ([]byte, error) {
 	return append(o.b, '}'), nil
 }
 
-// object is the open end of a JSON object that has a member already.
+// object is the open end of a JSON object.
 type object struct{ b []byte }
 
 func (o *object) member(name string) {
-	o.b = append(append(append(o.b, `,"`...), name...), `":`...)
+	if o.b[len(o.b)-1] != '{' {
+		o.b = append(o.b, ',')
+	}
+	o.b = append(append(append(o.b, '"'), name...), `":`...)
 }
 
 func (o *object) text(name, value string) {

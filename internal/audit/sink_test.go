@@ -1,0 +1,87 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// pipeEnd is a sink's writer that can be slow or closed.
+type pipeEnd struct {
+	sentences
+	hold   chan struct{}
+	closed bool
+	fail   error
+}
+
+func (p *pipeEnd) Write(b []byte) (int, error) {
+	if p.hold != nil {
+		<-p.hold
+	}
+	if p.fail != nil {
+		return 0, p.fail
+	}
+	return p.sentences.Write(b)
+}
+
+func (p *pipeEnd) Close() error {
+	p.closed = true
+	return nil
+}
+
+func TestSink_ShowsEveryEventInEitherShape(t *testing.T) {
+	for name, format := range map[string]func([]byte, *Event) []byte{"jsonl": AppendJSON, "ocsf": AppendOCSF} {
+		w := &pipeEnd{}
+		p, _ := start(t, &shelf{}, Options{Sink: NewSink(w, format, slog.Default())})
+		for i := range 500 {
+			p.Record(numbered(i))
+		}
+		if err := p.Close(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n")
+		if len(lines) != 500 || !w.closed {
+			t.Errorf("%s: %d lines of 500, closed %v", name, len(lines), w.closed)
+		}
+		for _, line := range lines {
+			if !json.Valid([]byte(line)) {
+				t.Fatalf("%s: %s", name, line)
+			}
+		}
+	}
+}
+
+func TestSink_SlowReaderHoldsUpNobody(t *testing.T) {
+	w := &pipeEnd{hold: make(chan struct{})}
+	store := &shelf{}
+	p, _ := start(t, store, Options{Sink: NewSink(w, AppendJSON, slog.Default())})
+	const all = sinkQueue + 5000
+	for i := range all {
+		p.Record(numbered(i))
+	}
+	flush(t, p)
+	wantNumbered(t, store.events(t), all)
+	if p.opt.Sink.shed.Load() == 0 {
+		t.Error("nothing was shed from a sink that takes nothing")
+	}
+	close(w.hold)
+}
+
+func TestSink_BrokenPipeIsSaidOnce(t *testing.T) {
+	var log bytes.Buffer
+	w := &pipeEnd{fail: errors.New("broken pipe")}
+	s := NewSink(w, AppendJSON, slog.New(slog.NewTextHandler(&log, nil)))
+	e := full()
+	for range 100 {
+		s.offer(Pack(nil, &e))
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines:\n%s", n, log.String())
+	}
+}
