@@ -35,13 +35,16 @@ func openRevocations(ctx context.Context, cfg *config.Config, redis *redisconn.C
 	if redis != nil {
 		return revocationredis.Open(redis, revocationredis.Options{}), nil
 	}
-	path := filepath.Join(cfg.DataDir, "revocations.db")
+	path := revocationsPath(cfg)
 	store, err := revocationsqlite.Open(ctx, path, revocationsqlite.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("the revocation store %s cannot be opened: %w", path, err)
 	}
 	return store, nil
 }
+
+// revocationsPath is the embedded store of revocations.
+func revocationsPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "revocations.db") }
 
 // openLedger opens the revocation store and follows it.
 func openLedger(ctx context.Context, cfg *config.Config, redis *redisconn.Client, log *slog.Logger) (*revocation.Ledger, error) {
@@ -70,8 +73,13 @@ func openPseudonyms(cfg *config.Config) (*audit.Pseudonyms, error) {
 	return audit.NewPseudonyms(key), nil
 }
 
-// openEvents opens the store of events.
-func openEvents(ctx context.Context, cfg *config.Config, log *slog.Logger) (audit.Store, error) {
+// openEvents opens the store of events that the config names, for the node that writes as node.
+func openEvents(ctx context.Context, cfg *config.Config, redis *redisconn.Client, node string, log *slog.Logger) (audit.Store, error) {
+	if redis != nil {
+		return auditredis.Open(redis, auditredis.Options{
+			Writer: node, Retention: cfg.Audit.Retention, MaxSize: int64(cfg.Audit.MaxSize), Logger: log,
+		}), nil
+	}
 	store, err := auditsqlite.Open(ctx, auditDir(cfg), auditsqlite.Options{
 		Retention: cfg.Audit.Retention, MaxSize: int64(cfg.Audit.MaxSize), Logger: log,
 	})
@@ -88,7 +96,7 @@ func openSink(cfg *config.Config, out io.Writer, log *slog.Logger) (*audit.Sink,
 	case "none", "":
 		return nil, nil
 	case "ocsf":
-		return nil, usage("audit.sink: ocsf is not built in yet: use jsonl")
+		format = audit.AppendOCSF
 	}
 	if cfg.Audit.SinkPath == "-" {
 		return audit.NewSink(unclosed{out}, format, log), nil
