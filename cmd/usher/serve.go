@@ -122,7 +122,7 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 	if err != nil {
 		return err
 	}
-	if n.events, err = openEvents(ctx, cfg, n.log); err != nil {
+	if n.events, err = openEvents(ctx, cfg, n.redis, name, n.log); err != nil {
 		return err
 	}
 	n.reader = audit.NewReader(n.events, pseudonyms)

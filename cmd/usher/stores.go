@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/usher-im/usher/internal/audit"
+	auditredis "github.com/usher-im/usher/internal/audit/redisstore"
 	auditsqlite "github.com/usher-im/usher/internal/audit/sqlitestore"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
