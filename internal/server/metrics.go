@@ -1,13 +1,16 @@
 package server
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/puzpuzpuz/xsync/v4"
 
+	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/decide"
 	"github.com/usher-im/usher/internal/reason"
 )
@@ -17,13 +20,28 @@ import (
 type metrics struct {
 	decisions *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
+	// resolved has the series that have been counted in, since looking for one by its labels takes longer than a verdict.
+	resolved  *xsync.Map[outcomeOf, series]
 	bad       *prometheus.CounterVec
 	ejections *prometheus.CounterVec
 	followers prometheus.Gauge
 }
 
+// outcomeOf names what is counted together.
+type outcomeOf struct {
+	stage  decide.Stage
+	reason reason.Code
+	issuer string
+}
+
+type series struct {
+	decisions prometheus.Counter
+	latency   prometheus.Observer
+}
+
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
+		resolved: xsync.NewMap[outcomeOf, series](),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "usher_decisions_total", Help: "Decisions by stage, verdict, reason and issuer block.",
 		}, []string{"stage", "verdict", "reason", "issuer"}),
@@ -48,15 +66,34 @@ func newMetrics(r prometheus.Registerer) *metrics {
 // decided counts one verdict. An issuer is named only where the signature has proven it: a forger must not move the
 // figures of the issuer that he names.
 func (m *metrics) decided(q *decide.Question, v *decide.Verdict, took time.Duration) {
-	verdict, why, issuer := "allow", reason.None, ""
+	what := outcomeOf{stage: q.Stage}
 	if v.Problem != nil {
-		verdict, why = string(verdictOf(v.Problem.Code)), v.Problem.Code
+		what.reason = v.Problem.Code
 	}
 	if v.Proven != nil {
-		issuer = v.IssuerBlock
+		what.issuer = v.IssuerBlock
 	}
-	m.decisions.WithLabelValues(string(q.Stage), verdict, string(why), issuer).Inc()
-	m.latency.WithLabelValues(string(q.Stage)).Observe(took.Seconds())
+	s, ok := m.resolved.Load(what)
+	if !ok {
+		s = m.resolve(what)
+	}
+	s.decisions.Inc()
+	s.latency.Observe(took.Seconds())
+}
+
+// resolve finds the series of an outcome, and remembers them. The stage lies in the question's buffer until here.
+func (m *metrics) resolve(what outcomeOf) series {
+	what.stage = decide.Stage(strings.Clone(string(what.stage)))
+	verdict := audit.Allow
+	if what.reason != reason.None {
+		verdict = verdictOf(what.reason)
+	}
+	s := series{
+		decisions: m.decisions.WithLabelValues(string(what.stage), string(verdict), string(what.reason), what.issuer),
+		latency:   m.latency.WithLabelValues(string(what.stage)),
+	}
+	m.resolved.Store(what, s)
+	return s
 }
 
 // serveMetrics is GET /metrics in Prometheus' text format.

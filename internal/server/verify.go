@@ -23,25 +23,59 @@ const (
 
 // answerQuestion is POST /v1/verify.
 func (s *Server) answerQuestion(c *fiber.Ctx) error {
-	start := time.Now()
 	if !isJSON(c.Request().Header.ContentType()) {
 		return problem(c, fiber.StatusUnsupportedMediaType, "not-json", "Send the question as Content-Type: application/json.")
 	}
-	body := c.Request().Body()
+	buffer := s.bodies.Get().(*[]byte)
+	defer s.bodies.Put(buffer)
+	out, said := s.answer(Actor(c), c.Request().Body(), (*buffer)[:0])
+	*buffer = out
+	resp := c.Response()
+	switch said {
+	case unread:
+		return problem(c, fiber.StatusBadRequest, "bad-question", string(out))
+	case reused:
+		return problem(c, fiber.StatusBadRequest, "id-reused", "This id was used for another question within the last minute. Give each question an id of its own.")
+	case unavailable:
+		resp.Header.Set(fiber.HeaderRetryAfter, retryAfter)
+		resp.SetStatusCode(fiber.StatusServiceUnavailable)
+	}
+	resp.Header.SetContentType(fiber.MIMEApplicationJSON)
+	resp.SetBody(out) // copies, so the buffer may go back
+	return nil
+}
+
+// said is what kind of answer a question got.
+type said int
+
+const (
+	judged      said = iota // a verdict, or that the token is needed
+	unavailable             // no verdict can be had now
+	unread                  // the question is malformed; the answer says why
+	reused                  // its id belongs to another question
+)
+
+// answer judges the question in body and appends to out what is to be said. It knows no HTTP, so that what a verdict
+// costs can be told apart from what HTTP costs.
+func (s *Server) answer(caller string, body, out []byte) ([]byte, said) {
+	start := time.Now()
 	q, err := wire.ParseQuestion(body)
 	if err != nil {
-		return problem(c, fiber.StatusBadRequest, "bad-question", "The question cannot be read: "+err.Error()+".")
+		return append(out, "The question cannot be read: "+err.Error()+"."...), unread
 	}
-	id, seen := s.repeats.remember(Actor(c), q.ID, body, audit.NewID(start), start)
+	id, seen := s.repeats.remember(caller, q.ID, body, audit.NewID(start), start)
 	if seen == conflicting {
-		return problem(c, fiber.StatusBadRequest, "id-reused", "This id was used for another question within the last minute. Give each question an id of its own.")
+		return out, reused
 	}
 	q.Repeated = seen == repeated
 	v := s.decide(&q, start)
 	if seen == fresh && !v.NeedToken {
 		s.settle(&q, &v, id, start)
 	}
-	return s.send(c, &v, id)
+	if v.Problem != nil && v.Problem.Code.Info().Unavailable {
+		return wire.AppendUnavailable(out, v.Problem.Code, id), unavailable
+	}
+	return wire.AppendAnswer(out, &v, id), judged
 }
 
 // decide asks the door, unless too many questions wait there already, or the client's address floods us with tokens
@@ -67,22 +101,6 @@ func (s *Server) settle(q *decide.Question, v *decide.Verdict, id string, start 
 	took := time.Since(start)
 	s.metrics.decided(q, v, took)
 	s.record(eventOf(q, v, id, start, took))
-}
-
-func (s *Server) send(c *fiber.Ctx, v *decide.Verdict, id string) error {
-	body := s.bodies.Get().(*[]byte)
-	defer s.bodies.Put(body)
-	resp := c.Response()
-	resp.Header.SetContentType(fiber.MIMEApplicationJSON)
-	if v.Problem != nil && v.Problem.Code.Info().Unavailable {
-		resp.Header.Set(fiber.HeaderRetryAfter, retryAfter)
-		resp.SetStatusCode(fiber.StatusServiceUnavailable)
-		*body = wire.AppendUnavailable((*body)[:0], v.Problem.Code, id)
-	} else {
-		*body = wire.AppendAnswer((*body)[:0], v, id)
-	}
-	resp.SetBody(*body) // copies, so the buffer may go back
-	return nil
 }
 
 func isJSON(contentType []byte) bool {

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+)
+
+func TestRepeats_MemoryIsBoundedWhateverComes(t *testing.T) {
+	r, now := newRepeats(time.Minute), time.Now()
+	r.most = 10
+	for n := range 100_000 {
+		if _, seen := r.remember("", fmt.Sprint(n), nil, audit.NewID(now), now); seen != fresh {
+			t.Fatalf("question %d was taken for one that came before", n)
+		}
+	}
+	held := 0
+	for n := range r.shards {
+		held += len(r.shards[n].young) + len(r.shards[n].old)
+	}
+	if held > 2*10*shards {
+		t.Errorf("%d questions are remembered, and may be %d", held, 2*10*shards)
+	}
+}
+
+func TestRepeats_ARepeatKeepsItsDecisionForAMinute(t *testing.T) {
+	r, now := newRepeats(time.Minute), time.Now()
+	ask := func(caller, body string, after time.Duration) (string, outcome) {
+		return r.remember(caller, "1", []byte(body), audit.NewID(now), now.Add(after))
+	}
+	first, _ := ask("cred:prosody", "a", 0)
+	if id, seen := ask("cred:prosody", "a", time.Second); seen != repeated || id != first {
+		t.Errorf("a repeat was %d and got decision %s, not %s", seen, id, first)
+	}
+	if _, seen := ask("cred:prosody", "b", time.Second); seen != conflicting {
+		t.Error("another body under the same id went unnoticed")
+	}
+	if _, seen := ask("cred:other", "b", time.Second); seen != fresh {
+		t.Error("the id of another caller was taken for one's own")
+	}
+	if _, seen := ask("cred:prosody", "a", time.Minute-time.Millisecond); seen != repeated {
+		t.Error("it was forgotten within the minute")
+	}
+	if _, seen := ask("cred:prosody", "a", 4*time.Minute); seen != fresh {
+		t.Error("it was remembered for longer than two minutes")
+	}
+}
