@@ -33,7 +33,7 @@ unit: ## the Go tests without the end-to-end ones, which need Prosody
 
 e2e: ## the end-to-end tests alone
 	@.ci/setup test
-	go test -timeout 18m ./internal/e2e/...
+	go test -timeout 18m -p 1 ./internal/e2e/...
 
 lint: ## gofmt, vet, staticcheck, govulncheck, luacheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
