@@ -28,6 +28,9 @@ var (
 	sinkShedDesc    = prometheus.NewDesc("usher_audit_sink_shed_events_total", "Events that the sink was too slow to take.", nil, nil)
 )
 
+// Stored is how many events this process has brought to the store.
+func (p *Pipeline) Stored() int64 { return p.storedRows.Load() }
+
 // Describe names the pipeline's metrics.
 func (p *Pipeline) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(p, ch) }
 

@@ -4,6 +4,7 @@
 //
 //	go run ./internal/audit/auditbench                       10 million events in SQLite
 //	go run ./internal/audit/auditbench -redis HOST:PORT      1 million refused ones in Redis
+//	go run ./internal/audit/auditbench -rate 20000           beside signature checks at a fixed rate
 package main
 
 import (
@@ -33,6 +34,9 @@ func run() error {
 	address := flag.String("redis", "", "a Redis to fill, which must be empty")
 	runs := flag.Int("runs", 200, "questions of each kind")
 	one := flag.String("one", "", "ask one question and print its microseconds (used for the cold figures)")
+	rate := flag.Int("rate", -1, "instead of all that: record this many a second beside signature checks, 0: as fast as they go")
+	seconds := flag.Int("seconds", 20, "how long a round with -rate takes")
+	rounds := flag.Int("rounds", 3, "how many rounds with -rate, each with the audit off and on")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of all this")
 	nth := flag.Int("nth", 0, "which value to ask for")
 	flag.Parse()
@@ -47,6 +51,8 @@ func run() error {
 		defer pprof.StopCPUProfile()
 	}
 	switch {
+	case *rate >= 0:
+		return benchRate(*rate, time.Duration(*seconds)*time.Second, *rounds)
 	case *one != "":
 		return askOne(*dir, *rows, *one, *nth)
 	case *address != "":
