@@ -107,11 +107,12 @@ return function (usher, ask, client)
 
 	function feed.stop() http.destroy_request(current and current.request or {}); current = nil; end
 
-	-- The new session is still whole in the first of these events on 0.12, in the second on 13.
+	-- The new session is still whole in the first of these events on 0.12, in the second on 13. Its token is taken off it:
+	-- another host's handler, Jitsi's among them, would judge it by keys that are not its own.
 	local function adopt(session, from)
 		if session.host ~= host or from.destroyed or not from.usher_news then return; end
-		hold(session, nil); usher.set(session, from);
-		from.auth_token = nil; -- another host's handler, Jitsi's among them, would judge it by keys that are not its own
+		hold(session, nil); -- a guest keeps what Jitsi's mod_jitsi_permissions has lent him
+		if session.auth_token or from.auth_token then usher.set(session, from); from.auth_token = nil; end
 		usher.watch(session, from.usher_news);
 		for _, seat in ipairs(seats(session, true)) do doubt(session, seat); end
 		session.jitsi_breakout_main_jid = nil; -- until the new token is found to open that room too

@@ -105,3 +105,21 @@ func TestDropIn_AResumptionOnOneHostIsNothingToAnother(t *testing.T) {
 		}
 	})
 }
+
+// Jitsi's mod_jitsi_permissions writes a moderator's features on the session of a guest whom he makes one.
+func TestDropIn_AGuestWhoComesBackKeepsTheFeaturesLentToHim(t *testing.T) {
+	each(t, e2e.Setup{Profiles: guestsWelcome}, func(t *testing.T, s *e2e.Stack) {
+		guest := s.Login(t, e2e.Who{})
+		id := enable(guest)
+		s.Lua(t, fmt.Sprintf(`prosody.full_sessions[%q].jitsi_meet_context_features = { recording = true };`, guest.JID), nil)
+		guest.Close()
+		if answer := resume(t, s, "", "", id); answer != "resumed" {
+			t.Fatalf("the resumption %s", answer)
+		}
+		var kept bool
+		s.Lua(t, fmt.Sprintf(`return (prosody.full_sessions[%q].jitsi_meet_context_features or {}).recording == true;`, guest.JID), &kept)
+		if !kept {
+			t.Error("the features are gone")
+		}
+	})
+}
