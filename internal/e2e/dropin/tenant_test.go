@@ -48,3 +48,23 @@ func TestDropIn_TheRoomsOfTenantsAreFoundByJitsisMapperOptions(t *testing.T) {
 		}
 	})
 }
+
+// Upstream finds the host whose options count by a pattern that stops at a hyphen, and then does not start.
+func TestDropIn_AHyphenInTheMUCsNameIsNothingSpecial(t *testing.T) {
+	setup := e2e.Setup{
+		Profiles: `  default:
+    domain: meet.example.com
+    muc_prefix: video-rooms-2
+    rooms: {create: allow}
+    issuers: [{iss: my-app, keys: [{secret: "` + e2e.Secret + `"}], audiences: [jitsi]}]
+`,
+		Hosts: `Component "video-rooms-2.meet.example.com" "muc"
+			modules_enabled = { "muc_usher" }
+			muc_room_locking = false`,
+	}
+	each(t, setup, func(t *testing.T, s *e2e.Stack) {
+		v := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"room": "daily"})})
+		v.MustJoin("daily@video-rooms-2.meet.example.com", "alice")
+		v.MustBeRefused("weekly@video-rooms-2.meet.example.com", "alice")
+	})
+}
