@@ -23,6 +23,9 @@ const (
 	batchRows   = 2000
 	commitEvery = 50 * time.Millisecond // a trickle is stored in batches as well
 	storeLimit  = 30 * time.Second
+	// workMost is how much of a batch's time counts as work: waiting for a store that was away is none, and would be
+	// followed by a rest of nine times its length.
+	workMost = 100 * time.Millisecond
 )
 
 func newIngester(p *Pipeline) *ingester {
@@ -71,7 +74,7 @@ func (g *ingester) rest(worked time.Duration) time.Duration {
 	if g.p.hurry.Load() > 0 {
 		return 0
 	}
-	return g.pace.Rest(worked, float64(g.p.spill.bytes())/float64(max(g.p.opt.SpillMax, 1)))
+	return g.pace.Rest(min(worked, workMost), float64(g.p.spill.bytes())/float64(max(g.p.opt.SpillMax, 1)))
 }
 
 // deliver brings rows to the store, however long it takes; false where ctx ended before.
