@@ -93,7 +93,9 @@ func asking(t *testing.T, release prosody.Release, o team, verifiers ...*verifie
 		PluginPaths: []string{filepath.Join(repo, "lua")}, MUCModules: []string{"muc_usher"},
 		Global: "usher_url = { " + strings.Join(urls, "; ") + " }",
 	})
-	return &scene{&e2e.Stack{Prosody: server, Verifier: verifiers[0]}, o}
+	s := &scene{&e2e.Stack{Prosody: server, Verifier: verifiers[0]}, o}
+	s.Lua(t, secure, nil)
+	return s
 }
 
 // emptied takes everything out of a Redis.
