@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +18,11 @@ import (
 	"github.com/usher-im/usher/internal/bench"
 	"github.com/usher-im/usher/internal/bench/cpu"
 	"github.com/usher-im/usher/internal/bench/fixture"
+	"github.com/usher-im/usher/internal/bench/floor"
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/memory"
 	"github.com/usher-im/usher/internal/token"
+	"github.com/usher-im/usher/internal/wire"
 )
 
 // inner is a server without its listeners, on real keys and a real store: a body goes in, and a body comes out.
@@ -35,7 +41,7 @@ func (unrecorded) Record(audit.Event) {}
 
 func newInner(b *testing.B) *inner {
 	b.Helper()
-	h, err := bench.Open(b.Context(), b.TempDir())
+	h, err := bench.Open(b.Context(), bench.Options{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -84,8 +90,10 @@ func (d *inner) audit(b *testing.B) {
 	})
 }
 
-// BenchmarkAnswer is the whole door without HTTP: the body of a question in, the body of its answer out.
+// BenchmarkAnswer is the whole door without HTTP: the body of a question in, the body of its answer out. judge is the
+// verdict alone with what is counted and recorded of it, for tokens that were seen before.
 func BenchmarkAnswer(b *testing.B) {
+	memory.Govern()
 	for _, c := range []struct {
 		name  string
 		setUp func(*inner, *testing.B)
@@ -93,13 +101,34 @@ func BenchmarkAnswer(b *testing.B) {
 		{"plain", func(*inner, *testing.B) {}},
 		{"million", (*inner).revoke},
 		{"audited", (*inner).audit},
+		{"all", func(d *inner, b *testing.B) { d.revoke(b); d.audit(b) }},
 	} {
 		d := newInner(b)
 		c.setUp(d, b)
-		b.Run(c.name+"/join", func(b *testing.B) { d.ask(b, d.joins(b)) })
-		b.Run(c.name+"/warm", func(b *testing.B) { d.ask(b, d.connects(b)) })
+		connects := d.connects(b)
+		b.Run(c.name+"/judge", func(b *testing.B) { d.judge(b, connects) })
+		b.Run(c.name+"/warm", func(b *testing.B) { d.ask(b, connects) })
+		b.Run(c.name+"/join", func(b *testing.B) { d.ask(b, d.joins(b, connects)) })
+		b.Run(c.name+"/bare", bare)
 		b.Run(c.name+"/cold", func(b *testing.B) { d.ask(b, d.strangers()) })
 	}
+}
+
+// bare is the standard library's check of the signature alone, beside cold.
+func bare(b *testing.B) {
+	raw := fixture.Token(token.RS256, 0, time.Now())
+	dot := strings.LastIndexByte(raw, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(raw[dot+1:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, key := fixture.Key(token.RS256)
+	signed := []byte(raw[:dot])
+	measure(b, func() {}, func(int) {
+		if !floor.Good(key, signed, signature) {
+			b.Fatal("the signature is good")
+		}
+	})
 }
 
 // connects are questions with tokens that were seen before.
@@ -107,7 +136,7 @@ func (d *inner) connects(b *testing.B) [][]byte {
 	b.Helper()
 	var all [][]byte
 	for _, raw := range fixture.Tokens(token.RS256, 256, time.Now()) {
-		all = append(all, fixture.Connect(raw, fixture.Domain))
+		all = append(all, fixture.Connect(raw, fixture.Host(0)))
 	}
 	for n := range all {
 		d.grant(b, all[n], n)
@@ -116,11 +145,11 @@ func (d *inner) connects(b *testing.B) [][]byte {
 }
 
 // joins are questions with the grants of those.
-func (d *inner) joins(b *testing.B) [][]byte {
+func (d *inner) joins(b *testing.B, connects [][]byte) [][]byte {
 	b.Helper()
-	all := d.connects(b)
+	all := make([][]byte, len(connects))
 	for n := range all {
-		all[n] = fixture.Join(d.grant(b, all[n], len(all)+n), fixture.Domain)
+		all[n] = fixture.Join(d.grant(b, connects[n], n), fixture.Host(0))
 	}
 	return all
 }
@@ -128,7 +157,7 @@ func (d *inner) joins(b *testing.B) [][]byte {
 // strangers are questions with tokens that are new: each under as many hosts as the benchmark could ask about.
 func (d *inner) strangers() [][]byte {
 	tokens := fixture.Tokens(token.RS256, 256, time.Now())
-	all := make([][]byte, 1<<16)
+	all := make([][]byte, 1<<14)
 	for n := range all {
 		d.hosts++
 		all[n] = fixture.Connect(tokens[n%len(tokens)], fixture.Host(d.hosts))
@@ -153,29 +182,58 @@ func (d *inner) grant(b *testing.B, question []byte, n int) string {
 	return a.Grant
 }
 
-// ask puts the questions round and round, each time under a new id. Beside the time that passed it reports what the
-// process used, and what the asking thread did.
+// ask puts the questions round and round, each time under a new id.
 func (d *inner) ask(b *testing.B, questions [][]byte) {
 	b.Helper()
-	const batch = 10_000
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	run++
 	var out []byte
-	var all, own time.Duration
-	b.ReportAllocs()
-	allStart, ownStart := cpu.Own(), cpu.Thread()
-	for n := 0; b.Loop(); n++ {
+	measure(b, d.rest, func(n int) {
 		q := questions[n%len(questions)]
 		fixture.SetID(q, run, uint64(n))
 		var how said
 		if out, how = d.answer("", q, out[:0]); how != judged || out[len(`{"allow":`)] != 't' {
 			b.Fatal(string(out))
 		}
+	})
+}
+
+func (d *inner) judge(b *testing.B, questions [][]byte) {
+	b.Helper()
+	id := audit.NewID(time.Now())
+	qs := make([]decide.Question, len(questions))
+	for n, body := range questions {
+		var err error
+		if qs[n], err = wire.ParseQuestion(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	measure(b, d.rest, func(n int) {
+		now := time.Now()
+		q := &qs[n%len(qs)]
+		v := d.decide(q, now)
+		if v.Problem != nil {
+			b.Fatal(v.Problem)
+		}
+		d.settle(q, &v, id, now)
+	})
+}
+
+// measure runs do for as long as the benchmark wants, with a rest now and then that does not count. Beside the time that
+// passed it reports what the process used, and what the thread did that runs it.
+func measure(b *testing.B, rest func(), do func(n int)) {
+	b.Helper()
+	const batch = 10_000
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, own time.Duration
+	b.ReportAllocs()
+	allStart, ownStart := cpu.Own(), cpu.Thread()
+	for n := 0; b.Loop(); n++ {
+		do(n)
 		if n%batch == batch-1 {
 			b.StopTimer()
 			all, own = all+cpu.Own()-allStart, own+cpu.Thread()-ownStart
-			d.rest()
+			rest()
 			allStart, ownStart = cpu.Own(), cpu.Thread()
 			b.StartTimer()
 		}

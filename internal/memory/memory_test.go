@@ -1,0 +1,33 @@
+package memory
+
+import (
+	"testing"
+	"testing/fstest"
+)
+
+func TestLimit_IsTheContainersOrAPartOfTheMachines(t *testing.T) {
+	const gib = 1 << 30
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	machine := file("MemFree: 1 kB\nMemTotal:       16777216 kB\n")
+	for name, c := range map[string]struct {
+		files fstest.MapFS
+		want  int64
+	}{
+		"nothing is known":      {fstest.MapFS{}, least},
+		"no container":          {fstest.MapFS{"proc/meminfo": machine, "proc/self/cgroup": file("0::/\n")}, 4 * gib},
+		"a limit of version 2":  {fstest.MapFS{"proc/meminfo": machine, "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("1073741824\n")}, gib * 8 / 10},
+		"no limit of version 2": {fstest.MapFS{"proc/meminfo": machine, "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("max\n")}, 4 * gib},
+		"the tightest above us counts": {fstest.MapFS{
+			"proc/meminfo": machine, "proc/self/cgroup": file("0::/system.slice/usher.service\n"),
+			"sys/fs/cgroup/system.slice/memory.max": file("536870912\n"), "sys/fs/cgroup/system.slice/usher.service/memory.max": file("2147483648\n"),
+		}, gib / 2 * 8 / 10},
+		"a limit of version 1":          {fstest.MapFS{"proc/meminfo": machine, "proc/self/cgroup": file("5:cpu:/x\n4:hugetlb,memory:/docker/1\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("1073741824\n")}, gib * 8 / 10},
+		"version 1's word for no limit": {fstest.MapFS{"proc/meminfo": machine, "proc/self/cgroup": file("4:memory:/\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n")}, 4 * gib},
+		"a container too small":         {fstest.MapFS{"proc/meminfo": machine, "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("33554432\n")}, least},
+	} {
+		got := limit(c.files)
+		if want := c.want; got < want-gib/100 || got > want+gib/100 {
+			t.Errorf("%s: the limit is %d, want %d", name, got, want)
+		}
+	}
+}
