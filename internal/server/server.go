@@ -102,7 +102,7 @@ func listen(key, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s cannot be listened on (%w): free the address, or set another", key, address, err)
 	}
-	return ln, nil
+	return newListener(ln), nil
 }
 
 // VerifyAddress and AdminAddress are where the listeners really are (a config may say port 0).
