@@ -123,13 +123,13 @@ func (w *Watched) Master(ctx context.Context) (*Redis, error) {
 // Settled waits until both others follow the master. Sentinels take ten seconds and more to turn an old master that
 // came back into a replica.
 func (w *Watched) Settled(ctx context.Context) error {
-	master, err := w.Master(ctx)
-	if err != nil {
-		return err
-	}
-	client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", master.Port)})
-	defer client.Close()
 	return until(ctx, "both replicas follow the master", func() bool {
+		master, err := w.Master(ctx)
+		if err != nil {
+			return false
+		}
+		client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", master.Port)})
+		defer client.Close()
 		info, err := client.Info(ctx, "replication").Result()
 		return err == nil && strings.Contains(info, "role:master") && strings.Count(info, "state=online") == 2
 	})
