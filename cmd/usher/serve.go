@@ -19,6 +19,7 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/decide"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/server"
@@ -62,7 +63,9 @@ type running struct {
 	events   audit.Store
 	reader   *audit.Reader
 	pipeline *audit.Pipeline
+	witness  witness
 	rules    atomic.Pointer[rules]
+	config   atomic.Pointer[config.Config]
 	server   *server.Server
 }
 
@@ -85,7 +88,7 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	if n.redis, err = connect(cfg); err != nil {
 		return n, &failure{exitUsage, err}
 	}
-	if n.ledger, err = openLedger(ctx, cfg, n.redis, log); err != nil {
+	if n.ledger, err = openLedger(ctx, cfg, n.redis, log, n.witness.saw); err != nil {
 		return n, err
 	}
 	if err = n.openAudit(ctx, cfg, s.out); err != nil {
@@ -96,12 +99,14 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 		return n, &failure{exitUsage, err}
 	}
 	n.rules.Store(r)
+	n.config.Store(cfg)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.pipeline)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.pipeline, server.NewLedgerMetrics(n.ledger))
 	archive := &server.Archive{Reader: n.reader, Journal: n.pipeline, Logger: log, Stopping: ctx}
+	desk := &server.Desk{Ledger: n.ledger, Audit: n.pipeline, Recent: n.reader, Config: n.config.Load, Door: func() *decide.Door { return n.rules.Load().door }}
 	n.server, err = server.New(server.Options{
 		Config: cfg, Door: r.door, Audit: n.pipeline, Feed: n.ledger.Feed(), Credentials: who, Registry: registry, Logger: log, Ready: n.ready,
-		Admin: append(archive.Routes(),
+		Admin: append(append(archive.Routes(), desk.Routes()...),
 			server.Route{Method: fiber.MethodGet, Path: "/v1/keys", Roles: []credential.Role{credential.Audit}, Handler: n.listKeys},
 		),
 	})
@@ -130,6 +135,9 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 		Dir: spillDir(cfg), SpillMax: int64(cfg.Audit.SpillMax), Node: name, Names: cfg.Audit.Names,
 		Pseudonyms: pseudonyms, Sink: sink, Logger: n.log,
 	})
+	if err == nil && n.redis == nil { // a fleet has many nodes that see the same: there the command records itself
+		n.witness.pipeline.Store(n.pipeline)
+	}
 	return err
 }
 
@@ -176,6 +184,7 @@ func (n *running) reload(path string) error {
 		return err
 	}
 	old := n.rules.Swap(r)
+	n.config.Store(cfg)
 	n.server.SetRules(cfg, r.door)
 	old.close()
 	return nil

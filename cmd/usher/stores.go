@@ -47,13 +47,13 @@ func openRevocations(ctx context.Context, cfg *config.Config, redis *redisconn.C
 // revocationsPath is the embedded store of revocations.
 func revocationsPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "revocations.db") }
 
-// openLedger opens the revocation store and follows it.
-func openLedger(ctx context.Context, cfg *config.Config, redis *redisconn.Client, log *slog.Logger) (*revocation.Ledger, error) {
+// openLedger opens the revocation store and follows it; seen is told of each change.
+func openLedger(ctx context.Context, cfg *config.Config, redis *redisconn.Client, log *slog.Logger, seen func(revocation.Change)) (*revocation.Ledger, error) {
 	store, err := openRevocations(ctx, cfg, redis)
 	if err != nil {
 		return nil, err
 	}
-	return revocation.Open(store, revocation.Options{Logger: log}), nil
+	return revocation.Open(store, revocation.Options{Logger: log, Seen: seen}), nil
 }
 
 // auditDir and spillDir are the audit's folders in data_dir: the embedded store, and what waits for a store.

@@ -123,7 +123,7 @@ func (d *Desk) write(rs []revocation.Revocation, cautions [][]string, now time.T
 	done := make([]written, len(rs))
 	for i, o := range w.Outcomes {
 		done[i] = written{Revocation: o.Revocation, New: o.New, Replicated: w.Replicated, Cautions: cautions[i]}
-		d.Audit.Record(deskEvent(audit.Revocation, o.Revocation, rs[i].Actor, now))
+		d.Audit.Record(DeskEvent(audit.Revocation, o.Revocation, rs[i].Actor, now))
 	}
 	return done, w.Replicated, nil
 }
@@ -193,7 +193,7 @@ func (d *Desk) lift(c *fiber.Ctx) error {
 	if err != nil {
 		return storeDown(c, err)
 	}
-	d.Audit.Record(deskEvent(audit.Lift, r, Actor(c), time.Now()))
+	d.Audit.Record(DeskEvent(audit.Lift, r, Actor(c), time.Now()))
 	status := fiber.StatusOK
 	if !w.Replicated {
 		status = fiber.StatusAccepted

@@ -11,9 +11,9 @@ import (
 	"github.com/usher-im/usher/internal/revocation"
 )
 
-// deskEvent tells the audit who revoked or lifted what. It is found by what it names, as the decisions are that it
+// DeskEvent tells the audit who revoked or lifted what. It is found by what it names, as the decisions are that it
 // brings about.
-func deskEvent(kind audit.Kind, r revocation.Revocation, actor string, now time.Time) audit.Event {
+func DeskEvent(kind audit.Kind, r revocation.Revocation, actor string, now time.Time) audit.Event {
 	e := audit.Event{
 		Time: now, ID: audit.NewID(now), Kind: kind, Proven: true, Actor: actor, RevocationID: r.ID, Issuer: r.Issuer,
 		Detail: string(r.Selector),
@@ -47,9 +47,11 @@ func tenantAndRoom(value string) (tenant, room string) {
 	return "", value
 }
 
-// A dry run looks back so far, and at so many decisions at most.
+// RecentTime is how far a dry run looks back.
+const RecentTime = 24 * time.Hour
+
+// A dry run looks at so many decisions at most.
 const (
-	recentTime  = 24 * time.Hour
 	recentPages = 20
 	recentPage  = 1000
 )
@@ -68,13 +70,13 @@ type wouldDo struct {
 
 func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]string, many bool, now time.Time) error {
 	would := make([]wouldDo, len(rs))
-	since := now.Add(-recentTime).UTC().Truncate(time.Second)
+	since := now.Add(-RecentTime).UTC().Truncate(time.Second)
 	for i, r := range rs {
 		would[i] = wouldDo{Revocation: r, DryRun: true, Since: since, Cautions: cautions[i]}
 		if d.Recent == nil {
 			continue
 		}
-		n, more, err := d.sessions(r, since)
+		n, more, err := RecentSessions(d.Recent, r, since)
 		if err != nil {
 			return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store does not answer ("+err.Error()+"), so the sessions cannot be counted.")
 		}
@@ -86,19 +88,19 @@ func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]str
 	return c.JSON(would[0])
 }
 
-// sessions counts those that were let in since, and that a revocation would meet. An event does not say when its token
-// was issued, so issued_before spares none here.
-func (d *Desk) sessions(r revocation.Revocation, since time.Time) (n int, more bool, err error) {
+// RecentSessions counts those that were let in since, and that a revocation would meet; more says that there were more
+// decisions than are looked at. An event does not say when its token was issued, so issued_before spares none here.
+func RecentSessions(in *audit.Reader, r revocation.Revocation, since time.Time) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
-	e := deskEvent(audit.Decision, r, "", since)
+	e := DeskEvent(audit.Decision, r, "", since)
 	q := audit.Query{
 		Since: since, Kind: audit.Decision, Verdict: audit.Allow, Proven: true, Limit: recentPage,
 		Issuer: e.Issuer, JTI: e.JTI, User: e.UserID, Kid: e.Kid, Fingerprint: e.Fingerprint, Room: e.Room, Tenant: e.Tenant,
 	}
 	seen := map[string]bool{}
 	for range recentPages {
-		page, err := d.Recent.Query(ctx, q)
+		page, err := in.Query(ctx, q)
 		if err != nil {
 			return 0, false, err
 		}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/intake"
+)
+
+type revokeExportCmd struct {
+	atDesk
+	File string `arg:"" optional:"" help:"Where to; stdout if left out." placeholder:"FILE"`
+}
+
+func (cmd *revokeExportCmd) Run(ctx context.Context, c *commands, s streams) (err error) {
+	d, err := cmd.desk(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	out := s.out
+	if cmd.File != "" && cmd.File != "-" {
+		f, err := os.OpenFile(cmd.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return usage("%s cannot be made (%v)", cmd.File, err)
+		}
+		defer func() {
+			if e := f.Close(); err == nil {
+				err = e
+			}
+		}()
+		out = f
+	}
+	n, enc := 0, json.NewEncoder(out)
+	_, err = each(ctx, d, revocation.Query{}, 0, func(r revocation.Revocation) error {
+		n++
+		return enc.Encode(r)
+	})
+	if err == nil {
+		fmt.Fprintf(s.err, "%d revocations are exported.\n", n)
+	}
+	return err
+}
+
+type revokeImportCmd struct {
+	atDesk
+	File string `arg:"" help:"Lines of JSON; - is stdin." placeholder:"FILE"`
+	JSON bool   `help:"As JSON, one object per line."`
+}
+
+func (cmd *revokeImportCmd) Run(ctx context.Context, c *commands, s streams) error {
+	f, err := openInput(s, cmd.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	asked, passed, err := imported(f, nameOf(cmd.File), time.Now())
+	if err != nil {
+		return err
+	}
+	if passed > 0 {
+		fmt.Fprintf(s.err, "%d are passed over: they have expired, or nobody knows any more what they named.\n", passed)
+	}
+	if len(asked) == 0 {
+		fmt.Fprintln(s.err, "there is nothing to import")
+		return nil
+	}
+	d, err := cmd.desk(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return send(ctx, d, asked, sending{json: cmd.JSON}, s)
+}
+
+// imported reads what export wrote. Ids come from what a revocation names, so they are the same again.
+func imported(from io.Reader, name string, now time.Time) (asked []intake.Request, passed int, err error) {
+	dec := json.NewDecoder(from)
+	for n := 1; ; n++ {
+		var q intake.Request
+		if err := dec.Decode(&q); err == io.EOF {
+			return asked, passed, nil
+		} else if err != nil {
+			return nil, 0, usage("object %d of %s is no revocation (%v)", n, name, err)
+		}
+		expires, err := intake.ParseTime(q.ExpiresAt, now, +1)
+		if err == nil && !expires.IsZero() && !expires.After(now) || q.Value == "" {
+			passed++
+			continue
+		}
+		asked = append(asked, q)
+	}
+}

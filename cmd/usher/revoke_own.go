@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/user"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/intake"
+	"github.com/usher-im/usher/internal/server"
+)
+
+// ownDesk is the store alone, without a node: for when none runs, or none can be asked.
+type ownDesk struct {
+	cfg     *config.Config
+	redis   *redisconn.Client
+	store   revocation.Store
+	journal *ownJournal // nil until it is needed
+	open    func() (*ownJournal, error)
+	read    func() (*audit.Reader, func(), error)
+	actor   string
+}
+
+// localActor begins the name of whoever works on the store itself.
+const localActor = "local:"
+
+func openOwnDesk(ctx context.Context, c *commands, s streams) (_ desk, err error) {
+	cfg, err := c.load(s)
+	if err != nil {
+		return nil, err
+	}
+	d := &ownDesk{cfg: cfg, actor: localActor + "unknown"}
+	if u, err := user.Current(); err == nil {
+		d.actor = localActor + u.Username
+	}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if err := makeDataDir(cfg); err != nil {
+		return nil, err
+	}
+	if d.redis, err = connect(cfg); err != nil {
+		return nil, &failure{exitUsage, err}
+	}
+	if d.store, err = openRevocations(ctx, cfg, d.redis); err != nil {
+		return nil, err
+	}
+	d.open = func() (*ownJournal, error) { return openOwnJournal(ctx, cfg, d.redis, s) }
+	d.read = func() (*audit.Reader, func(), error) { return readEvents(ctx, cfg, d.redis, s) }
+	return d, nil
+}
+
+// records opens the journal, which only those who write to the store need.
+func (d *ownDesk) records() (err error) {
+	if d.journal == nil {
+		d.journal, err = d.open()
+	}
+	return err
+}
+
+func (d *ownDesk) close() {
+	d.journal.close()
+	if d.store != nil {
+		_ = d.store.Close()
+	}
+	if d.redis != nil {
+		_ = d.redis.Close()
+	}
+}
+
+func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun bool) ([]deskAnswer, error) {
+	now := time.Now()
+	answers := make([]deskAnswer, len(asked))
+	rs := make([]revocation.Revocation, len(asked))
+	for i, q := range asked {
+		r, cautions, err := q.Revocation(d.cfg, d.actor, now)
+		if err != nil {
+			return nil, &failure{exitUsage, err}
+		}
+		rs[i], answers[i] = r, deskAnswer{Revocation: r, Cautions: cautions}
+	}
+	if dryRun {
+		return answers, d.preview(answers, now)
+	}
+	if err := d.records(); err != nil {
+		return nil, err
+	}
+	w, err := d.store.Revoke(ctx, rs)
+	if err != nil {
+		return nil, fmt.Errorf("the revocation store does not answer: %w", err)
+	}
+	for i, o := range w.Outcomes {
+		answers[i].Revocation, answers[i].New, answers[i].Replicated = o.Revocation, o.New, w.Replicated
+		d.journal.record(server.DeskEvent(audit.Revocation, o.Revocation, d.actor, now))
+	}
+	return answers, nil
+}
+
+func (d *ownDesk) preview(answers []deskAnswer, now time.Time) error {
+	events, done, err := d.read()
+	if err != nil {
+		return err
+	}
+	defer done()
+	since := now.Add(-server.RecentTime).UTC().Truncate(time.Second)
+	for i := range answers {
+		answers[i].DryRun, answers[i].Since = true, since
+		if events == nil {
+			continue
+		}
+		n, more, err := server.RecentSessions(events, answers[i].Revocation, since)
+		if err != nil {
+			return fmt.Errorf("the audit store does not answer, so the sessions cannot be counted: %w", err)
+		}
+		answers[i].Sessions, answers[i].AtLeast = &n, more
+	}
+	return nil
+}
+
+func (d *ownDesk) list(ctx context.Context, q revocation.Query) (revocation.Page, error) {
+	q, err := q.Prepared()
+	if err != nil {
+		return revocation.Page{}, &failure{exitUsage, err}
+	}
+	page, err := d.store.List(ctx, q)
+	if errors.Is(err, revocation.ErrCursor) {
+		err = &failure{exitUsage, err}
+	}
+	return page, err
+}
+
+func (d *ownDesk) get(ctx context.Context, id string) (revocation.Revocation, error) {
+	key, ok := revocation.ParseKey(id)
+	if !ok {
+		return revocation.Revocation{}, revocation.ErrNotFound
+	}
+	return d.store.Get(ctx, key)
+}
+
+func (d *ownDesk) lift(ctx context.Context, id string) (deskAnswer, error) {
+	key, ok := revocation.ParseKey(id)
+	if !ok {
+		return deskAnswer{}, revocation.ErrNotFound
+	}
+	if err := d.records(); err != nil {
+		return deskAnswer{}, err
+	}
+	r, w, err := d.store.Lift(ctx, key, d.actor)
+	if err == nil {
+		d.journal.record(server.DeskEvent(audit.Lift, r, d.actor, time.Now()))
+	}
+	return deskAnswer{Revocation: r, Replicated: w.Replicated}, err
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/usher-im/usher/internal/revocation/intake"
+)
+
+// deskBatch is how many go into one question: enough that a long list is quick, few enough that its bar moves.
+const deskBatch = 500
+
+// told is up to how many are told one by one.
+const told = 20
+
+// sending is how a list is sent and told of.
+type sending struct {
+	dryRun, json bool
+}
+
+// send revokes a list in parts, and says what became of it.
+func send(ctx context.Context, d desk, asked []intake.Request, how sending, s streams) error {
+	bar := progress(s.err, len(asked))
+	said := map[string]bool{}
+	fresh, pending := 0, false
+	for from := 0; from < len(asked); from += deskBatch {
+		part := asked[from:min(from+deskBatch, len(asked))]
+		answers, err := d.revoke(ctx, part, how.dryRun)
+		if err != nil {
+			return placed(err, from, len(part), len(asked))
+		}
+		_ = bar.Add(len(part))
+		for _, a := range answers {
+			for _, caution := range a.Cautions {
+				if !said[caution] {
+					said[caution] = true
+					fmt.Fprintln(s.err, "warning:", caution)
+				}
+			}
+			pending = pending || !how.dryRun && !a.Replicated
+			if a.New {
+				fresh++
+			}
+			if !how.json && len(asked) > told {
+				continue
+			}
+			if err := tell(s, a, how.json, how.dryRun); err != nil {
+				return err
+			}
+		}
+	}
+	_ = bar.Finish()
+	if len(asked) > told && !how.dryRun {
+		fmt.Fprintf(s.err, "%d revoked: %d new, %d known already.\n", len(asked), fresh, len(asked)-fresh)
+	}
+	if pending {
+		fmt.Fprintln(s.err, "warning: the store took this, but no replica has it yet or the store writes no log: a failure now could lose it. Do the same again to be sure.")
+	}
+	return nil
+}
+
+// placed says in which part of a long list something went wrong; what lies before it is done.
+func placed(err error, from, n, all int) error {
+	if all <= deskBatch {
+		return err
+	}
+	placed := fmt.Errorf("of %d the first %d are done, then (%d to %d): %w", all, from, from+1, from+n, err)
+	var f *failure
+	if errors.As(err, &f) {
+		return &failure{f.code, placed}
+	}
+	return placed
+}
+
+// progress shows how far a long list is, where somebody looks.
+func progress(w io.Writer, n int) *progressbar.ProgressBar {
+	f, ok := w.(*os.File)
+	if n <= deskBatch || !ok || !term.IsTerminal(int(f.Fd())) {
+		return progressbar.DefaultSilent(int64(n))
+	}
+	return progressbar.NewOptions(n, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("revoking"),
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+}
