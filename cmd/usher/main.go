@@ -34,6 +34,8 @@ type commands struct {
 	Conf        configCmd      `cmd:"" name:"config" help:"Check, show or import a config."`
 	Token       tokenCmd       `cmd:"" help:"Mint test tokens, or explain what becomes of a token."`
 	Keys        keysCmd        `cmd:"" help:"The keys that tokens are verified with."`
+	Audit       auditCmd       `cmd:"" help:"Who was let in, who was not, and why."`
+	Backup      backupCmd      `cmd:"" help:"Take a consistent copy of the embedded stores, while the node runs."`
 	Revoke      revokeCmd      `cmd:"" help:"Revoke tokens, users, keys, issuers or rooms; list, show and lift what is revoked."`
 	Credential  credentialCmd  `cmd:"" help:"Who may use the listeners."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask the running verifier whether it is ready (for containers)."`

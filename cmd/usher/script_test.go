@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis, "serving": serving, "says": says,
+			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis, "serving": serving, "says": says, "ask": ask, "follow": follow,
 		},
 	})
 }
@@ -78,8 +78,7 @@ func serving(ts *testscript.TestScript, _ bool, _ []string) {
 // startNode is start ARGS...: runs usher serve in the background, until the script ends, and returns when it is up. Its
 // process id is $NODE.
 func startNode(ts *testscript.TestScript, _ bool, args []string) {
-	bin, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
-	cmd := exec.Command(filepath.Join(bin, "usher"), append([]string{"serve"}, args...)...)
+	cmd := exec.Command(usherBinary(ts), append([]string{"serve"}, args...)...)
 	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "USHER_LISTEN=" + ts.Getenv("VERIFY"), "USHER_ADMIN_LISTEN=" + ts.Getenv("ADMIN")}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -90,6 +89,12 @@ func startNode(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	*ts.Value(nodeKey{}).(**proc.Process) = node
 	ts.Setenv("NODE", strconv.Itoa(node.PID()))
+}
+
+// usherBinary is this test binary under the name of usher.
+func usherBinary(ts *testscript.TestScript) string {
+	bin, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
+	return filepath.Join(bin, "usher")
 }
 
 // nodeKey is where a script keeps the node that start started.
