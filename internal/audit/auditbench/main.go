@@ -99,6 +99,9 @@ func benchSQLite(dir string, rows, runs int) error {
 		return err
 	}
 	defer store.Close()
+	if _, err := store.Last(context.Background()); err != nil { // as a pipeline does first of all
+		return err
+	}
 	missed, err := ask(store, w, runs)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -153,7 +154,35 @@ func (s *Store) reopen(ctx context.Context) error {
 	if sealing { // the former process had begun to
 		return s.turn()
 	}
-	return nil
+	return s.takeUp(newest, w)
+}
+
+// takeUp goes on with the terms that the former process left. Without them, after a crash, the slice is searched by
+// looking at its rows until it is full.
+func (s *Store) takeUp(newest *slice, w *writer) error {
+	path := newest.path + indexExt
+	x, err := openIndex(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		t, failed := x.load()
+		if _, last := s.all(); failed == nil && len(t.keys) == w.rows && w.rows > 0 && t.keys[w.rows-1] == last {
+			newest.terms.Store(t)
+		}
+		err = x.file.Close()
+	}
+	return errors.Join(err, os.Remove(path)) // it is right for as long as nothing is added
+}
+
+// leave writes the terms of the slice that is not full down for the next process.
+func (w *writer) leave() error {
+	t := w.slice.terms.Load()
+	if t == nil || len(t.keys) == 0 {
+		return nil
+	}
+	t.part = partial
+	return t.write(w.slice.path+indexExt, func() error { return nil })
 }
 
 func (s *Store) create(ctx context.Context, k uint64) (*writer, error) {

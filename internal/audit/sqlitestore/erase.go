@@ -110,7 +110,7 @@ func (sl *slice) of(ctx context.Context, user string) ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer one.conn.Close()
+	defer one.close()
 	w.fit(r, &q)
 	var keys []uint64
 	err = one.walk(w, f.filter, func(k uint64, _ audit.Event) bool {

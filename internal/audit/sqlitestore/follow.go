@@ -79,7 +79,7 @@ func (sl *slice) read(ctx context.Context, filter *audit.Filter, after uint64) (
 	if err != nil {
 		return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
 	}
-	defer one.conn.Close()
+	defer one.close()
 	coded := filter.Coded(one.number)
 	rows, err := one.conn.QueryContext(ctx, "SELECT k, d FROM rows WHERE k > ? ORDER BY k", int64(after))
 	if err != nil {

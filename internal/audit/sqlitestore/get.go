@@ -42,7 +42,7 @@ func (sl *slice) byID(ctx context.Context, id string, span audit.Span, end time.
 	if err != nil {
 		return audit.Event{}, false, fmt.Errorf("search %s: %w", sl.path, err)
 	}
-	defer one.conn.Close()
+	defer one.close()
 	rows, err := one.conn.QueryContext(ctx, "SELECT d FROM rows WHERE k >= ? AND k < ? ORDER BY k", int64(span.From), int64(span.Below))
 	if err != nil {
 		return audit.Event{}, false, fmt.Errorf("search %s: %w", sl.path, err)

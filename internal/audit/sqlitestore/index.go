@@ -26,9 +26,11 @@ type index struct {
 	hasher audit.Hasher
 	schema int
 	coded  bool
-	first  int64 // where the entries of the first term begin
-	rows   int
-	terms  [audit.Terms]int
+	// partial: of a slice that is not full, left by a process that ended well for the next one to go on with.
+	partial bool
+	first   int64 // where the entries of the first term begin
+	rows    int
+	terms   [audit.Terms]int
 }
 
 const (
@@ -37,9 +39,34 @@ const (
 	headSize   = 64
 	entrySize  = 8
 	window     = 512 // entries read at once: one page of 4 KiB
+	partial    = 1 << 31
 )
 
 var errIndex = errors.New("not an index of this version")
+
+// load reads back what a partial index was made from.
+func (x *index) load() (*terms, error) {
+	t := &terms{hasher: x.hasher}
+	var err error
+	if t.keys, err = x.read(headSize, 0, x.rows); err != nil {
+		return nil, err
+	}
+	at := x.first
+	for term, n := range x.terms {
+		entries, err := x.read(at, 0, n)
+		if err != nil {
+			return nil, err
+		}
+		at += int64(n) * entrySize
+		t.hashes[term] = make([]uint32, x.rows)
+		for _, e := range entries {
+			if n := uint32(e); int(n) < x.rows {
+				t.hashes[term][n] = uint32(e >> 32)
+			}
+		}
+	}
+	return t, nil
+}
 
 func openIndex(path string) (*index, error) {
 	f, err := os.Open(path)
@@ -64,7 +91,8 @@ func (x *index) readHead() error {
 		return errIndex
 	}
 	x.hasher = audit.Hasher(binary.LittleEndian.Uint64(b[8:]))
-	x.schema = int(binary.LittleEndian.Uint32(b[16:]))
+	schema := binary.LittleEndian.Uint32(b[16:])
+	x.schema, x.partial = int(schema&^partial), schema&partial != 0
 	x.coded = binary.LittleEndian.Uint32(b[20:]) == 1
 	x.rows = int(binary.LittleEndian.Uint32(b[24:]))
 	x.first = headSize + int64(x.rows)*entrySize

@@ -125,7 +125,7 @@ func (f *search) in(ctx context.Context, sl *slice) found {
 	if err != nil {
 		return found{err: fmt.Errorf("search %s: %w", sl.path, err)}
 	}
-	defer one.conn.Close()
+	defer one.close()
 	filter := f.filter.Coded(one.number)
 	if filter == nil {
 		return found{}

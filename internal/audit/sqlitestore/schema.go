@@ -38,14 +38,28 @@ var indexes = []string{
 // columns of the terms, in the order of audit.Term.
 var columns = [...]string{"f", "j", "u", "a", "r"}
 
+// openSealed opens a file that nobody writes: there is nothing to lock and nothing to wait for.
+func openSealed(path string) (*sql.DB, error) {
+	uri, err := uriOf(path)
+	if err != nil {
+		return nil, err
+	}
+	return sql.Open("sqlite", uri+"?mode=ro&immutable=1")
+}
+
+func uriOf(path string) (string, error) {
+	absolute, err := filepath.Abs(path)
+	return (&url.URL{Scheme: "file", Path: absolute}).String(), err
+}
+
 // open opens a slice's file with SQLite's URI parameters and pragmas.
 func open(path, parameters string, pragmas ...string) (*sql.DB, error) {
-	absolute, err := filepath.Abs(path)
+	uri, err := uriOf(path)
 	if err != nil {
 		return nil, err
 	}
 	var b strings.Builder
-	b.WriteString((&url.URL{Scheme: "file", Path: absolute}).String() + "?" + parameters)
+	b.WriteString(uri + "?" + parameters)
 	for _, p := range append([]string{"busy_timeout(5000)", "temp_store(MEMORY)"}, pragmas...) {
 		b.WriteString("&_pragma=" + url.QueryEscape(p))
 	}
@@ -82,7 +96,7 @@ func readHead(path string) (fileHead, error) {
 func (sl *slice) bringForward(ctx context.Context, readOnly bool) error {
 	x, err := openIndex(sl.path + indexExt)
 	if err == nil {
-		sl.sealed.Store(x.schema == len(steps))
+		sl.sealed.Store(x.schema == len(steps) && !x.partial)
 		if err := x.file.Close(); err != nil || sl.sealed.Load() {
 			return err
 		}

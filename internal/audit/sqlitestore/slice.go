@@ -84,11 +84,13 @@ func (sl *slice) open(ctx context.Context) (*reader, error) {
 }
 
 func (sl *slice) openReader(ctx context.Context) (*reader, error) {
-	parameters := "mode=ro"
+	var db *sql.DB
+	var err error
 	if sl.sealed.Load() {
-		parameters = "mode=ro&immutable=1" // nobody writes, nothing to lock
+		db, err = openSealed(sl.path)
+	} else {
+		db, err = open(sl.path, "mode=ro")
 	}
-	db, err := open(sl.path, parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +151,9 @@ func (sl *slice) loadIndex() (*index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the audit's index: %w", err)
 	}
+	if x.partial { // the other process is about to go on with the slice, or will be
+		return nil, x.file.Close()
+	}
 	sl.sealed.Store(true)
 	sl.index = x
 	return x, nil
@@ -205,22 +210,37 @@ type session struct {
 	*reader
 	ctx  context.Context
 	conn *sql.Conn
+	word *sql.Stmt // looks a number up; made when first needed
 }
 
-func (r *reader) session(ctx context.Context) (session, error) {
+func (r *reader) session(ctx context.Context) (*session, error) {
 	c, err := r.db.Conn(ctx)
-	return session{r, ctx, c}, err
+	return &session{reader: r, ctx: ctx, conn: c}, err
+}
+
+// close gives the connection back.
+func (s *session) close() {
+	if s.word != nil {
+		s.word.Close()
+	}
+	s.conn.Close()
 }
 
 // text is what a number in a row stands for.
-func (s session) text(number uint64) ([]byte, bool) {
+func (s *session) text(number uint64) ([]byte, bool) {
 	s.mu.Lock()
 	v, ok := s.texts[number]
 	s.mu.Unlock()
 	if ok {
 		return v, true
 	}
-	if s.conn.QueryRowContext(s.ctx, "SELECT v FROM dict WHERE id = ?", int64(number)).Scan(&v) != nil {
+	if s.word == nil {
+		var err error
+		if s.word, err = s.conn.PrepareContext(s.ctx, "SELECT v FROM dict WHERE id = ?"); err != nil {
+			return nil, false
+		}
+	}
+	if s.word.QueryRowContext(s.ctx, int64(number)).Scan(&v) != nil {
 		return nil, false
 	}
 	s.mu.Lock()
@@ -230,7 +250,7 @@ func (s session) text(number uint64) ([]byte, bool) {
 }
 
 // number is what stands for a text in rows; certain where its absence means that no row has it.
-func (s session) number(tag audit.Tag, text []byte) (n uint64, found, certain bool) {
+func (s *session) number(tag audit.Tag, text []byte) (n uint64, found, certain bool) {
 	if !codes(tag, text) {
 		return 0, false, false
 	}
@@ -242,4 +262,4 @@ func (s session) number(tag audit.Tag, text []byte) (n uint64, found, certain bo
 }
 
 // unpack reads a row of the slice.
-func (s session) unpack(data []byte) (audit.Event, error) { return audit.UnpackCoded(data, s.text) }
+func (s *session) unpack(data []byte) (audit.Event, error) { return audit.UnpackCoded(data, s.text) }

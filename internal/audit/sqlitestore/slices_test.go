@@ -400,3 +400,36 @@ func TestStore_SameHashIsNotSameUser(t *testing.T) {
 		}
 	}
 }
+
+func TestStore_GoodEndLeavesTheTermsForTheNextProcess(t *testing.T) {
+	dir := t.TempDir()
+	rows := storetest.Rows(storetest.Events(160))
+	s := openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), rows[:150]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := openIn(t, dir, Options{ReadOnly: true})
+	if n := howMany(t, other, audit.Query{User: "user-4"}); n != 14 {
+		t.Errorf("who reads while nobody writes finds %d events, want 14", n)
+	}
+	s = openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), rows[150:]); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := s.all()
+	newest := all[len(all)-1]
+	if held := newest.terms.Load(); held == nil || len(held.keys) != 60 {
+		t.Error("the terms were not taken up")
+	}
+	if _, err := os.Stat(newest.path + indexExt); err == nil {
+		t.Error("an index that is no longer true is still there")
+	}
+	for _, store := range []*Store{s, openIn(t, dir, Options{ReadOnly: true})} {
+		if n := howMany(t, store, audit.Query{User: "user-4"}); n != 15 {
+			t.Errorf("%d events, want 15", n)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func (f *search) count(ctx context.Context, sl *slice, q audit.StatsQuery, tally
 	if err != nil {
 		return err
 	}
-	defer one.conn.Close()
+	defer one.close()
 	if q.Ready() {
 		return one.ready(q, add)
 	}
@@ -80,7 +80,7 @@ func (f *search) count(ctx context.Context, sl *slice, q audit.StatsQuery, tally
 }
 
 // ready adds the counts that were made as the rows came.
-func (s session) ready(q audit.StatsQuery, add func(int64, string, int64)) error {
+func (s *session) ready(q audit.StatsQuery, add func(int64, string, int64)) error {
 	rows, err := s.conn.QueryContext(s.ctx, "SELECT t, key, n FROM counts WHERE by = ? AND t >= ? AND t < ?", q.By, q.Since.UnixMilli(), q.Until.UnixMilli())
 	if err != nil {
 		return err

@@ -175,7 +175,7 @@ func (s *Store) Close() error {
 	defer s.writing.Unlock()
 	var err error
 	if s.writer != nil {
-		err = s.writer.close()
+		err = errors.Join(s.writer.leave(), s.writer.close())
 		s.writer = nil
 	}
 	all, _ := s.all()

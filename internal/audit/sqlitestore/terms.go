@@ -17,6 +17,7 @@ import (
 type terms struct {
 	hasher audit.Hasher
 	coded  uint32 // 1: every text that belongs into dict is there
+	part   uint32 // partial, or 0
 
 	mu     sync.RWMutex
 	keys   []uint64
@@ -103,7 +104,7 @@ func (t *terms) head() []byte {
 	head := make([]byte, 0, headSize)
 	head = append(head, indexMagic...)
 	head = binary.LittleEndian.AppendUint64(head, uint64(t.hasher))
-	head = binary.LittleEndian.AppendUint32(head, uint32(len(steps)))
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(steps))|t.part)
 	head = binary.LittleEndian.AppendUint32(head, t.coded)
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(t.keys)))
 	for _, hashes := range t.hashes {

@@ -64,14 +64,14 @@ func (w *way) fit(r *reader, q *audit.Query) {
 	w.args = append(args, w.args...)
 }
 
-func (s session) walk(w way, filter *audit.Filter, f func(uint64, audit.Event) bool) error {
+func (s *session) walk(w way, filter *audit.Filter, f func(uint64, audit.Event) bool) error {
 	_, err := s.walkUntil(w, filter, f)
 	return err
 }
 
 // walkUntil calls f with the events that pass the filter, until f has enough. Where it gets too late before, it gives
 // the key of the last row that was looked at.
-func (s session) walkUntil(w way, filter *audit.Filter, f func(uint64, audit.Event) bool) (uint64, error) {
+func (s *session) walkUntil(w way, filter *audit.Filter, f func(uint64, audit.Event) bool) (uint64, error) {
 	if w.known {
 		return 0, s.visit(w.keys, filter, f)
 	}
@@ -97,7 +97,7 @@ func (s session) walkUntil(w way, filter *audit.Filter, f func(uint64, audit.Eve
 }
 
 // offer shows a row to f where it passes the filter; false where f has enough.
-func (s session) offer(k uint64, data []byte, filter *audit.Filter, f func(uint64, audit.Event) bool) bool {
+func (s *session) offer(k uint64, data []byte, filter *audit.Filter, f func(uint64, audit.Event) bool) bool {
 	if !filter.Row(data) {
 		return true
 	}
@@ -106,7 +106,7 @@ func (s session) offer(k uint64, data []byte, filter *audit.Filter, f func(uint6
 }
 
 // visit reads rows one by one.
-func (s session) visit(keys []uint64, filter *audit.Filter, f func(uint64, audit.Event) bool) error {
+func (s *session) visit(keys []uint64, filter *audit.Filter, f func(uint64, audit.Event) bool) error {
 	statement, err := s.conn.PrepareContext(s.ctx, "SELECT d FROM rows WHERE k = ?")
 	if err != nil {
 		return err
