@@ -59,12 +59,22 @@ func newCache(maxWeight uint64) *cache {
 // alone: that leaves the signature out, and any signature would pass once a good one was seen. The issuer block and the
 // key's generation stand in the proof and are compared at each use.
 func nameOf(profile, host, raw string) (name, signed sum) {
-	dot := max(0, strings.LastIndexByte(raw, '.'))
+	dot := secondDot(raw)
 	signed = sha256.Sum256(bytesOf(raw[:dot]))
 	var room [1024]byte
 	b := append(append(append(append(room[:0], profile...), 0), host...), 0)
 	b = append(append(b, signed[:]...), raw[dot:]...)
 	return sha256.Sum256(b), signed
+}
+
+// secondDot is where the signature begins, with its dot; 0 in what is no token.
+func secondDot(raw string) int {
+	first := strings.IndexByte(raw, '.') + 1
+	second := strings.IndexByte(raw[first:], '.')
+	if first == 0 || second < 0 {
+		return 0
+	}
+	return first + second
 }
 
 // seen gives the proof of a token that was shown before, if everything that it rested on still stands.

@@ -28,7 +28,6 @@ type Proven struct {
 
 	UserID       string // by revocation.user_claim
 	User         json.RawMessage
-	Features     map[string]bool // nil: no map at all
 	FeatureNotes []string
 	Affiliation  string
 	RoomPolicy   *policy.RoomPolicy
@@ -37,10 +36,13 @@ type Proven struct {
 	Grant string
 	// ExpiresAt and RecheckAt are Unix seconds; 0: not set.
 	ExpiresAt, RecheckAt int64
-	// RevocationKeys are the opaque names under which the feed would call for this session.
-	RevocationKeys []string
 	// Full and Short are what Options.Encode made of it.
 	Full, Short []byte
+
+	// Features (nil: no map at all) and RevocationKeys, the opaque names under which the feed would call for this session,
+	// are there for Options.Encode. They are not kept: the collector would walk over thousands of them for nothing.
+	Features       map[string]bool
+	RevocationKeys []string
 
 	name, grant sum // in the cache
 	host        string
@@ -86,6 +88,7 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	proven.name = name
 	proven.Grant, proven.grant = d.proven.grantFor(name)
 	proven.Full, proven.Short = d.options.Encode(proven)
+	proven.Features, proven.RevocationKeys = nil, nil
 	d.proven.keep(proven)
 	v.Proven = proven
 }

@@ -21,10 +21,11 @@ func (p *parts) signingInput() []byte { return bytesOf(p.raw[:p.signed]) }
 // split takes raw apart. Upstream's splitter takes `\` and repeated dots for separators; here a token is exactly
 // three parts, each in the only spelling that it has, so that whatever is keyed by a token's bytes cannot be evaded.
 func split(raw string) (parts, *reason.Problem) {
-	if dots := strings.Count(raw, "."); dots != 2 {
-		return parts{}, malformed(dotsDetail(dots))
+	first := strings.IndexByte(raw, '.')
+	last := first + 1 + strings.IndexByte(raw[first+1:], '.') // not the last of more than two
+	if first < 0 || last == first || strings.IndexByte(raw[last+1:], '.') >= 0 {
+		return parts{}, malformed(dotsDetail(strings.Count(raw, ".")))
 	}
-	first, last := strings.IndexByte(raw, '.'), strings.LastIndexByte(raw, '.')
 	p := parts{raw: raw, signed: last}
 	buf := make([]byte, base64.RawURLEncoding.DecodedLen(len(raw)))
 	var ok bool

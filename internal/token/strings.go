@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/usher-im/usher/internal/jsontext"
 )
 
 // str reads a string, whose quote must be next, and gives what it means. Without escapes that aliases the text.
@@ -19,12 +21,17 @@ func (s *scanner) str() string {
 // them but makes nothing of them, for strings that nobody wants.
 func (s *scanner) quoted() (inside string, escaped bool) {
 	start := s.pos + 1
-	for i := start; i < len(s.text); {
-		switch c := s.text[i]; {
-		case c == '"':
+	for i := start; ; {
+		if i += jsontext.Plain(s.text[i:]); i == len(s.text) {
+			s.pos = i
+			s.syntax("a string that does not end")
+			return "", false
+		}
+		switch s.text[i] {
+		case '"':
 			s.pos = i + 1
 			return s.text[start:i], escaped
-		case c == '\\':
+		case '\\':
 			escaped = true
 			_, n := escape(s.text[i:])
 			if n == 0 {
@@ -33,17 +40,12 @@ func (s *scanner) quoted() (inside string, escaped bool) {
 				return "", false
 			}
 			i += n
-		case c < 0x20:
+		default:
 			s.pos = i
 			s.syntax("a control character in a string")
 			return "", false
-		default:
-			i++
 		}
 	}
-	s.pos = len(s.text)
-	s.syntax("a string that does not end")
-	return "", false
 }
 
 // unescape makes of a checked string what it means. Escapes only ever get shorter.

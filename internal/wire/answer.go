@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -79,16 +78,10 @@ func appendContext(b []byte, p *decide.Proven) []byte {
 }
 
 func appendFeatures(b []byte, features map[string]bool) []byte {
-	var room [16]string
-	names := room[:0]
-	for name := range features {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	start := len(b)
-	for _, name := range names {
+	for name, granted := range features {
 		b = append(appendString(append(b, ','), name), ':')
-		b = strconv.AppendBool(b, features[name])
+		b = strconv.AppendBool(b, granted)
 	}
 	return braced(b, start)
 }

@@ -6,6 +6,8 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/usher-im/usher/internal/jsontext"
 )
 
 // maxDepth bounds the nesting of members that are skipped.
@@ -48,19 +50,19 @@ func (s *scanner) text() (string, error) {
 		return "", errString
 	}
 	start := s.pos
-	for ; s.pos < len(s.in); s.pos++ {
-		switch c := s.in[s.pos]; {
-		case c == '"':
-			b := s.in[start:s.pos]
-			s.pos++
-			return unsafe.String(unsafe.SliceData(b), len(b)), nil
-		case c == '\\':
-			return s.escaped(start)
-		case c < 0x20:
-			return "", s.fail("a control character in a string")
-		}
+	rest := unsafe.String(unsafe.SliceData(s.in), len(s.in))[start:]
+	n := jsontext.Plain(rest)
+	if s.pos += n; s.pos == len(s.in) {
+		return "", s.fail("a string without an end")
 	}
-	return "", s.fail("a string without an end")
+	switch s.in[s.pos] {
+	case '"':
+		s.pos++
+		return rest[:n], nil
+	case '\\':
+		return s.escaped(start)
+	}
+	return "", s.fail("a control character in a string")
 }
 
 // escaped reads the rest of a string whose first escape is at pos.
