@@ -60,12 +60,13 @@ func (l *Ledger) follow(parent context.Context, following func()) error {
 	l.wake = func() { cancel(errMoved) }
 	l.mu.Unlock()
 
+	asked := l.opt.Now().UnixMilli()
 	st, err := l.store.State(ctx, l.offer(), "")
 	if err != nil {
 		return err
 	}
 	l.notice(st)
-	if err := l.catchUp(ctx, st); err != nil {
+	if err := l.catchUp(ctx, st, asked); err != nil {
 		return err
 	}
 	following()

@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// catchUp brings the index from where it is to where the store stands.
-func (l *Ledger) catchUp(ctx context.Context, st State) error {
+// catchUp brings the index from where it is to where the store stood when it was asked.
+func (l *Ledger) catchUp(ctx context.Context, st State, asked int64) error {
 	at := l.position()
 	if at.identity.Epoch == "" {
 		return l.load(ctx, st, false)
@@ -23,6 +23,8 @@ func (l *Ledger) catchUp(ctx context.Context, st State) error {
 	l.mu.Lock()
 	l.at.run = st.Run
 	l.mu.Unlock()
+	// This tells as much as a heartbeat does: who lost nothing while the store was away need not wait for the next one.
+	l.weigh(l.position(), st, asked)
 	return nil
 }
 
