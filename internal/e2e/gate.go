@@ -30,6 +30,9 @@ type Gate struct {
 	closed    chan struct{} // nil: open; else closed by Release
 	instead   http.HandlerFunc
 	changed   chan struct{}
+
+	following sync.Once
+	followed  chan struct{} // closed when the feed's first line has gone through
 }
 
 func newGate(t testing.TB, target string) *Gate {
@@ -38,7 +41,7 @@ func newGate(t testing.TB, target string) *Gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &Gate{changed: make(chan struct{})}
+	g := &Gate{changed: make(chan struct{}), followed: make(chan struct{})}
 	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1, // the feed is a stream of lines
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(to) },
@@ -52,6 +55,9 @@ func newGate(t testing.TB, target string) *Gate {
 			g.pass(w, r, proxy.ServeHTTP)
 			return
 		}
+		if r.URL.Path == "/v1/feed" {
+			w = feedWriter{w, func() { g.following.Do(func() { close(g.followed) }) }}
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 	g.URL = server.URL
@@ -63,6 +69,21 @@ func newGate(t testing.TB, target string) *Gate {
 	})
 	return g
 }
+
+// feedWriter says when it has written a line, and that line is on its way.
+type feedWriter struct {
+	http.ResponseWriter
+	written func()
+}
+
+func (w feedWriter) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // a broken connection shows at the next write
+	w.written()
+	return n, err
+}
+
+func (w feedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, verifier http.HandlerFunc) {
 	body, err := io.ReadAll(r.Body)

@@ -92,7 +92,27 @@ func Start(t testing.TB, release prosody.Release, setup Setup) *Stack {
 			t.Error("a handler threw inside Prosody: see its log")
 		}
 	})
+	s.settle(t)
 	return s
+}
+
+// settle waits until Prosody follows the feed: its first line asks about everybody who is inside by then, which would
+// come between a test's own questions.
+func (s *Stack) settle(t testing.TB) {
+	t.Helper()
+	if s.Gate == nil {
+		return
+	}
+	var follows bool
+	s.Lua(t, `return module:context("`+Domain+`"):get_option_boolean("usher_eject", true);`, &follows)
+	if !follows {
+		return
+	}
+	select {
+	case <-s.Gate.followed:
+	case <-Context(t).Done():
+		t.Fatal("Prosody did not begin to follow the verifier's feed")
+	}
 }
 
 // StartVerifier starts a verifier alone and stops it with the test.

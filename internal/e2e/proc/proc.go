@@ -80,8 +80,14 @@ func (p *Process) Stop(grace time.Duration) error {
 	select {
 	case <-p.done:
 	case <-time.After(grace):
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		// A Go program answers SIGQUIT with the stacks of its goroutines: what it hangs on is then in its log.
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-p.done:
+		case <-time.After(time.Second):
+			_ = p.cmd.Process.Kill()
+			<-p.done
+		}
 		return fmt.Errorf("%s did not end within %s of SIGTERM: %w", p.Name, grace, ErrKilled)
 	}
 	var exit *exec.ExitError

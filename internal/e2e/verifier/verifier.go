@@ -94,8 +94,8 @@ func (v *Verifier) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Stop asks the verifier to drain and waits for its end.
-func (v *Verifier) Stop() error { return v.Process.Stop(10 * time.Second) }
+// Stop asks the verifier to drain and waits for its end. It gives itself 10 s to bring events to a store that is away.
+func (v *Verifier) Stop() error { return v.Process.Stop(20 * time.Second) }
 
 func (v *Verifier) ready(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
