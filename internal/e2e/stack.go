@@ -122,8 +122,10 @@ func StartVerifier(t testing.TB, setup Setup) *verifier.Verifier {
 	if profiles == "" {
 		profiles = DefaultProfiles
 	}
+	// Built first: a build from nothing takes longer than any wait of a test.
+	usher := binary(t)
 	v, err := verifier.Start(Context(t), verifier.Options{
-		Binary: binary(t),
+		Binary: usher,
 		Dir:    t.TempDir(),
 		Config: setup.Verifier + "\nprofiles:\n" + profiles,
 		Env:    setup.Env,
