@@ -21,11 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // shelf is a store that can be away, and that can take a batch and fail to say so.
 type shelf struct {
 	Store
-	mu      sync.Mutex
-	away    bool
-	mute    bool // takes the next batch, then fails once
-	rows    []Row
-	arrived chan struct{}
+	mu   sync.Mutex
+	away bool
+	mute bool // takes the next batch, then fails once
+	rows []Row
 }
 
 var errAway = errors.New("the shelf is away")

@@ -1,0 +1,105 @@
+package sqlitestore
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/audit/storetest"
+)
+
+func TestStore_RetentionDeletesWholeSlicesByAge(t *testing.T) {
+	dir := t.TempDir()
+	filled(t, dir, 500).Close()
+	opt := small(storetest.Now)
+	opt.Retention = 30 * time.Minute
+	s := openIn(t, dir, opt)
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	oldest := storetest.Now
+	page, err := s.Query(t.Context(), audit.Query{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page.Events {
+		if e.Time.Before(oldest) {
+			oldest = e.Time
+		}
+	}
+	if n := len(page.Events); n < 180 || n > 280 || oldest.Before(storetest.Now.Add(-50*time.Minute)) {
+		t.Errorf("%d events are left, the oldest of %v", n, oldest)
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) > 8 {
+		t.Errorf("files are left: %v", files)
+	}
+}
+
+func TestStore_RetentionDeletesTheOldestPastTheSize(t *testing.T) {
+	dir := t.TempDir()
+	s := filled(t, dir, 600)
+	all, _ := s.all()
+	s.opt.MaxSize = all[0].size()*3 + 10
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := s.all(); len(left) >= len(all) || len(left) < 2 || left[len(left)-1] != all[len(all)-1] {
+		t.Errorf("%d of %d slices are left", len(left), len(all))
+	}
+}
+
+func TestStore_QuietNodeForgetsInTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	now := storetest.Now
+	opt := Options{Retention: 48 * time.Hour, Now: func() time.Time { return now }}
+	s := openIn(t, dir, opt)
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(10))); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(25 * time.Hour)
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, s)
+	if n := howMany(t, s, audit.Query{}); n != 10 {
+		t.Errorf("%d events are left after a day, want 10", n)
+	}
+	now = now.Add(48 * time.Hour)
+	if err := s.retain(); err != nil {
+		t.Fatal(err)
+	}
+	if n := howMany(t, s, audit.Query{}); n != 0 {
+		t.Errorf("%d events outlive their retention", n)
+	}
+}
+
+func TestStore_QueriesGoOnWhileSlicesAreDeleted(t *testing.T) {
+	s := filled(t, t.TempDir(), 900)
+	stop := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+				_, err = s.Query(context.Background(), audit.Query{User: "user-4", Limit: 1000})
+			}
+		}
+		done <- err
+	}()
+	all, _ := s.all()
+	for _, sl := range all[:5] {
+		if err := s.drop(sl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
