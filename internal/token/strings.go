@@ -107,7 +107,7 @@ func unicodeEscape(s string) (r rune, n int) {
 	return r, 12
 }
 
-// hex4 reads \uXXXX at the front of s.
+// hex4 reads the four hex digits of a \u escape at the front of s.
 func hex4(s string) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
