@@ -22,6 +22,8 @@ import (
 // Options say how a house is furnished. The zero value is the default of a deployment, in Dir.
 type Options struct {
 	Dir string
+	// Keys is where the fixture's keys lie; empty: they are written into Dir.
+	Keys string
 	// Listeners is YAML at top level, for whoever serves the house.
 	Listeners string
 	// RedisURL has the revocations lie in Redis; empty: in SQLite, in Dir.
@@ -39,10 +41,13 @@ type House struct {
 	redis  *redisconn.Client
 }
 
-// Open builds a house, whose keys are the fixture's, and returns when its revocations are loaded.
+// Open builds a house and returns when its revocations are loaded.
 func Open(ctx context.Context, opt Options) (*House, error) {
-	if err := fixture.WriteKeys(opt.Dir); err != nil {
-		return nil, err
+	if opt.Keys == "" {
+		opt.Keys = opt.Dir
+		if err := fixture.WriteKeys(opt.Dir); err != nil {
+			return nil, err
+		}
 	}
 	h := &House{}
 	if err := h.open(ctx, opt); err != nil {
@@ -78,7 +83,7 @@ func (o Options) yaml() string {
 	if o.RedisURL != "" {
 		text += "redis: {url: " + o.RedisURL + "}\n"
 	}
-	return text + fixture.Profile(o.Dir, rules)
+	return text + fixture.Profile(o.Keys, rules)
 }
 
 func (h *House) store(ctx context.Context, opt Options) (revocation.Store, error) {

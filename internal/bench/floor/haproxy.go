@@ -22,9 +22,10 @@ defaults
 frontend verify
     bind 127.0.0.1:%d
     http-request set-var(txn.bearer) http_auth_bearer
+    http-request set-var(txn.alg) http_auth_bearer,jwt_header_query('$.alg')
     http-request set-var(txn.exp) http_auth_bearer,jwt_payload_query('$.exp','int')
     http-request set-var(txn.now) date()
-    http-request deny deny_status 401 unless { var(txn.bearer),jwt_header_query('$.alg') -m str RS256 }
+    http-request deny deny_status 401 unless { var(txn.alg) -m str RS256 }
     http-request deny deny_status 401 unless { var(txn.bearer),jwt_payload_query('$.iss') -m str %s }
     http-request deny deny_status 401 unless { var(txn.bearer),jwt_payload_query('$.aud') -m str %s }
     http-request deny deny_status 401 if { var(txn.exp),sub(txn.now) -m int lt 0 }

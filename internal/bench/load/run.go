@@ -2,48 +2,19 @@ package load
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/usher-im/usher/internal/bench/cpu"
 )
-
-// KeepTo binds this process to one core, with all its threads to come; -1 leaves it where it is.
-func KeepTo(core int) error {
-	if core < 0 {
-		return nil
-	}
-	var set unix.CPUSet
-	set.Set(core)
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return fmt.Errorf("list the own threads: %w", err)
-	}
-	for _, t := range threads {
-		var id int
-		if _, err := fmt.Sscan(t.Name(), &id); err != nil {
-			return fmt.Errorf("read a thread's number: %w", err)
-		}
-		if err := unix.SchedSetaffinity(id, &set); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("keep to core %d: %w", core, err)
-		}
-	}
-	runtime.GOMAXPROCS(1)
-	return nil
-}
 
 // Run does a job.
 func Run(j Job) (Result, error) {
 	if err := j.check(); err != nil {
 		return Result{}, err
 	}
-	if err := KeepTo(j.Core); err != nil {
+	if err := cpu.KeepTo(j.Core); err != nil {
 		return Result{}, err
 	}
 	r := &runner{Job: j, id: uint64(time.Now().UnixNano())}
