@@ -135,6 +135,15 @@ func (w *Watched) Settled(ctx context.Context) error {
 	})
 }
 
+// Log is what the Sentinels printed last: on a machine that has no time they take themselves out of service (+tilt).
+func (w *Watched) Log() string {
+	var b strings.Builder
+	for _, p := range w.sentinels {
+		b.WriteString(p.Log.Tail(15) + "\n")
+	}
+	return b.String()
+}
+
 // Stop ends all of them.
 func (w *Watched) Stop() {
 	for _, p := range w.sentinels {

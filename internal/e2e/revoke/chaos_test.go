@@ -5,10 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/redisserver"
 )
@@ -18,11 +18,13 @@ var (
 	failovers = flag.Int("failovers", 1, "how often TestChaos lets the Sentinels fail over")
 )
 
+// Neither of these runs beside others: on a machine that has no time Sentinels take themselves out of service for half a
+// minute.
+
 // The server is killed at random moments. Now and then it stays away for longer than max_staleness.
 func TestChaos_ARedisThatCrashesLosesNothingAndLetsNobodyIn(t *testing.T) {
-	t.Parallel()
 	server := serveRedis(t, t.TempDir())
-	o := begin(t, config.Redis{URL: server.URL()}, fmt.Sprintf("redis: {url: %q}\n", server.URL()))
+	o := begin(t, fmt.Sprintf("redis: {url: %q}\n", server.URL()))
 	crashes := 0
 	for end := time.Now().Add(*turmoil); time.Now().Before(end); crashes++ {
 		pause(rand.N(time.Second))
@@ -41,17 +43,20 @@ func TestChaos_ARedisThatCrashesLosesNothingAndLetsNobodyIn(t *testing.T) {
 }
 
 func TestChaos_AFailoverLosesNothingAndLetsNobodyIn(t *testing.T) {
-	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	watched, err := redisserver.StartWatched(ctx, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(watched.Stop)
-	sentinel := &config.Sentinel{Master: redisserver.MasterName, Addresses: watched.Addresses}
-	o := begin(t, config.Redis{Sentinel: sentinel}, fmt.Sprintf("redis: {sentinel: {master: %s, addresses: [%q, %q, %q]}}\n",
-		sentinel.Master, sentinel.Addresses[0], sentinel.Addresses[1], sentinel.Addresses[2]))
+	t.Cleanup(func() {
+		watched.Stop()
+		if t.Failed() {
+			t.Logf("the Sentinels printed, at the end:\n%s", watched.Log())
+		}
+	})
+	o := begin(t, fmt.Sprintf("redis: {sentinel: {master: %s, addresses: ['%s']}}\n",
+		redisserver.MasterName, strings.Join(watched.Addresses, "', '")))
 	for n := range *failovers {
 		o.mustGoOn(t, 30*time.Second)
 		master, err := watched.Master(e2e.Context(t))
@@ -60,7 +65,7 @@ func TestChaos_AFailoverLosesNothingAndLetsNobodyIn(t *testing.T) {
 		}
 		master.Kill()
 		began := time.Now()
-		o.mustGoOn(t, time.Minute)
+		o.mustGoOn(t, 2*time.Minute)
 		t.Logf("revocations are acknowledged again %s after the master was killed", time.Since(began).Round(time.Millisecond))
 		if n+1 < *failovers {
 			comeBack(t, master)

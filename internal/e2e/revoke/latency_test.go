@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
 	"github.com/usher-im/usher/internal/e2e/prosody"
@@ -45,16 +44,19 @@ type inside struct {
 
 // From the acknowledged revocation to: denied on every node, out of the room, stream closed.
 func TestLatency_FromAcknowledgedToDeniedKickedAndClosed(t *testing.T) {
-	stations, o := openFleet(t)
+	stations := openFleet(t)
 	sessions := fillFleet(t, stations)
 	results := newResults()
 	var pending sync.WaitGroup
 	var let atomic.Int64
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
-	for _, s := range sessions {
+	for n, s := range sessions {
 		<-tick.C
-		acknowledged := o.revoke(t, jti(s.name))
+		if ok, err := revokeAt(stations[n/nodes%nodes].door, jti(s.name)); !ok || err != nil {
+			t.Fatalf("%s was not revoked: %v", s.name, err)
+		}
+		acknowledged := time.Now()
 		pending.Go(func() {
 			at, late := deniedEverywhere(t, stations, s.raw)
 			results.add(denied, "", at.Sub(acknowledged))
@@ -71,20 +73,19 @@ func TestLatency_FromAcknowledgedToDeniedKickedAndClosed(t *testing.T) {
 }
 
 // openFleet starts the stations on one Redis, on alternating releases of Prosody.
-func openFleet(t *testing.T) ([]station, team) {
+func openFleet(t *testing.T) []station {
 	t.Helper()
 	releases, err := prosody.Releases()
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := serveRedis(t, t.TempDir())
-	o := at(t, config.Redis{URL: server.URL()})
 	var all []station
 	for n := range nodes {
 		v := e2e.StartVerifier(t, e2e.Setup{Verifier: fmt.Sprintf("redis: {url: %q}\n", server.URL())})
-		all = append(all, station{asking(t, releases[n%len(releases)], o, v), v})
+		all = append(all, station{asking(t, releases[n%len(releases)], team{}, v), v})
 	}
-	return all, o
+	return all
 }
 
 // roomSize is how many sit in a room together.

@@ -10,12 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/prosody"
 	"github.com/usher-im/usher/internal/e2e/verifier"
 	"github.com/usher-im/usher/internal/reason"
-	"github.com/usher-im/usher/internal/revocation"
 )
 
 // staleness is max_staleness of both profiles: one denies when it cannot know, one allows.
@@ -61,7 +59,7 @@ type gone struct {
 const victims = 12
 
 // begin starts the fleet, lets people in, and puts load on it.
-func begin(t *testing.T, c config.Redis, yaml string) *ordeal {
+func begin(t *testing.T, yaml string) *ordeal {
 	t.Helper()
 	releases, err := prosody.Releases()
 	if err != nil {
@@ -82,13 +80,11 @@ func begin(t *testing.T, c config.Redis, yaml string) *ordeal {
 	o.stop = stop
 	t.Cleanup(func() { stop(); o.done.Wait() })
 	for n := range o.nodes {
-		store := at(t, c).store
-		o.done.Go(func() { o.keepRevoking(ctx, t, store, n) })
+		o.done.Go(func() { o.keepRevoking(ctx, t, n) })
 		o.done.Go(func() { o.keepShowingRevoked(ctx, t, o.nodes[n]) })
 		o.done.Go(func() { o.keepShowingGood(ctx, t, o.nodes[n]) })
 	}
-	store := at(t, c).store
-	o.done.Go(func() { o.revokeVictims(ctx, t, store) })
+	o.done.Go(func() { o.revokeVictims(ctx, t) })
 	return o
 }
 
@@ -105,18 +101,13 @@ func every(ctx context.Context, d time.Duration, do func()) {
 	}
 }
 
-// revoke tries once, and says whether it was acknowledged.
-func (o *ordeal) revoke(t *testing.T, store revocation.Store, name string) bool {
-	r, err := revocation.Prepare(jti(name), time.Now())
-	if err != nil {
-		t.Error(err)
-		return true
-	}
-	written, err := store.Revoke(context.Background(), []revocation.Revocation{r})
+// revoke tries once, through one of the nodes, and says whether it was acknowledged.
+func (o *ordeal) revoke(t *testing.T, node int, name string) bool {
+	acknowledged, err := revokeAt(o.nodes[node], jti(name))
 	switch {
 	case err != nil:
 		o.refused.Add(1)
-	case !written.Replicated:
+	case !acknowledged:
 		o.accepted.Add(1)
 	default:
 		o.mu.Lock()
@@ -127,24 +118,24 @@ func (o *ordeal) revoke(t *testing.T, store revocation.Store, name string) bool 
 	return false
 }
 
-func (o *ordeal) keepRevoking(ctx context.Context, t *testing.T, store revocation.Store, n int) {
+func (o *ordeal) keepRevoking(ctx context.Context, t *testing.T, n int) {
 	i := 0
 	every(ctx, 20*time.Millisecond, func() {
 		i++
-		o.revoke(t, store, fmt.Sprint("absent-", n, "-", i))
+		o.revoke(t, n, fmt.Sprint("absent-", n, "-", i))
 	})
 }
 
 // revokeVictims revokes those who are inside, one after the other, each until that is acknowledged.
-func (o *ordeal) revokeVictims(ctx context.Context, t *testing.T, store revocation.Store) {
+func (o *ordeal) revokeVictims(ctx context.Context, t *testing.T) {
 	n := 0
 	every(ctx, 200*time.Millisecond, func() {
-		if n < victims && o.revoke(t, store, fmt.Sprint("victim-", n)) {
+		if n < victims && o.revoke(t, n%nodes, fmt.Sprint("victim-", n)) {
 			n++
 		}
 	})
 	for ; n < victims; n++ {
-		for !o.revoke(t, store, fmt.Sprint("victim-", n)) {
+		for !o.revoke(t, n%nodes, fmt.Sprint("victim-", n)) {
 		}
 	}
 }

@@ -94,6 +94,13 @@ func (v *Verifier) Restart(ctx context.Context) error {
 	return nil
 }
 
+// Command is the CLI with this verifier's config: Command("revoke", "--jti", "…").
+func (v *Verifier) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(v.opt.Binary, append(args, "--config", v.ConfigFile)...)
+	cmd.Env = append(os.Environ(), v.opt.Env...)
+	return cmd
+}
+
 // Stop asks the verifier to drain and waits for its end. It gives itself 10 s to bring events to a store that is away.
 func (v *Verifier) Stop() error { return v.Process.Stop(20 * time.Second) }
 
