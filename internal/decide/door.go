@@ -45,7 +45,6 @@ type Options struct {
 // has proven outlives it. Its methods may be called from any number of goroutines.
 type Door struct {
 	profiles map[string]*profile
-	maxSize  int
 	options  Options
 	proven   *cache
 }
