@@ -71,12 +71,12 @@ func (r *run) serve(name string, flags ...string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.start(name, append([]string{"serve", core(serverCore), "--dir=" + dir, "--keys=" + r.dir}, flags...)...)
+	return r.start(name, append([]string{"as-usher", core(serverCore), "--dir=" + dir, "--keys=" + r.dir}, flags...)...)
 }
 
 // bareHandler starts the floor; with check it also checks signatures.
 func (r *run) bareHandler(name string, check bool, on int) (*target, error) {
-	args := []string{"floor", core(on)}
+	args := []string{"as-floor", core(on)}
 	if check {
 		var heads []string
 		for _, alg := range fixture.Algorithms() {

@@ -2,6 +2,7 @@
 //
 //	go run ./internal/bench/cmd                  everything (make bench)
 //	go run ./internal/bench/cmd --quick http     some parts, with fewer and shorter rounds
+//	go run ./internal/bench/cmd profile          where the time of the verify path goes (make profile)
 package main
 
 import (
@@ -22,10 +23,14 @@ import (
 )
 
 type commands struct {
-	Run   runCmd   `cmd:"" default:"withargs" help:"Measure."`
-	Serve serveCmd `cmd:"" hidden:"" help:"The verifier under load."`
-	Floor floorCmd `cmd:"" hidden:"" help:"The server that it is compared with."`
-	Load  loadCmd  `cmd:"" hidden:"" help:"One load, as JSON on stdin."`
+	Run     runCmd     `cmd:"" default:"withargs" help:"Measure."`
+	Profile profileCmd `cmd:"" help:"Say where the verify path spends its time."`
+
+	// What a run starts as processes of their own.
+	Serve serveCmd `cmd:"" name:"as-usher" hidden:"" help:"The verifier under load."`
+	Floor floorCmd `cmd:"" name:"as-floor" hidden:"" help:"The server that it is compared with."`
+	Load  loadCmd  `cmd:"" name:"as-load" hidden:"" help:"One load, as JSON on stdin."`
+	Join  joinCmd  `cmd:"" name:"as-clients" hidden:"" help:"Clients that log in and join, as JSON on stdin."`
 }
 
 type runCmd struct {
@@ -43,6 +48,7 @@ var parts = []struct {
 	{"decide", (*run).decide},
 	{"http", (*run).http},
 	{"audit", (*run).audit},
+	{"join", (*run).join},
 }
 
 func names() []string {

@@ -24,6 +24,7 @@ type run struct {
 	dir    string // removed at the end
 	out    string
 	self   string // this program
+	usher  string // the real binary, once it was built
 	quick  bool
 	rounds int
 	report report.Report
@@ -135,7 +136,7 @@ func (r *run) ask(t *target, j load.Job) (load.Result, error) {
 	if err != nil {
 		return load.Result{}, fmt.Errorf("write a job: %w", err)
 	}
-	cmd := exec.CommandContext(r.ctx, r.self, "load")
+	cmd := exec.CommandContext(r.ctx, r.self, "as-load")
 	var out, problems bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &problems
 	if err := cmd.Run(); err != nil {

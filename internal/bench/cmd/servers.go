@@ -82,6 +82,7 @@ type serveCmd struct {
 	Revocations int
 	Redis       string
 	Strict      bool
+	Profiles    string
 }
 
 func (c *serveCmd) Run(ctx context.Context) (err error) {
@@ -116,8 +117,12 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	done, err := profiled(c.Profiles)
+	if err != nil {
+		return err
+	}
 	fmt.Println(ready + s.VerifyAddress())
-	return s.Run(ctx)
+	return errors.Join(s.Run(ctx), done())
 }
 
 // unrecorded is an audit that is off.

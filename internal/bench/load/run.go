@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/bench/cpu"
+	"github.com/usher-im/usher/internal/bench/times"
 )
 
 // Run does a job.
@@ -106,7 +107,7 @@ func (r *runner) measure() (Result, error) {
 		return Result{}, err
 	}
 	out := Result{Seconds: took.Seconds(), CPU: after - before, Own: cpu.Own() - own, NextHost: r.FirstHost}
-	var all histogram
+	var all times.Histogram
 	for _, w := range workers {
 		if w.err != nil {
 			return Result{}, w.err
@@ -114,8 +115,8 @@ func (r *runner) measure() (Result, error) {
 		out.Requests += w.asked
 		out.Refused += w.refused
 		out.NextHost = max(out.NextHost, w.host+1)
-		all.merge(&w.times)
+		all.Merge(&w.times)
 	}
-	out.P50, out.P99, out.P999 = all.at(.5), all.at(.99), all.at(.999)
+	out.P50, out.P99, out.P999 = all.At(.5), all.At(.99), all.At(.999)
 	return out, nil
 }

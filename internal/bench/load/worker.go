@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"time"
+
+	"github.com/usher-im/usher/internal/bench/times"
 )
 
 // worker asks over one connection.
@@ -14,7 +16,7 @@ type worker struct {
 	requests   []request
 
 	asked, refused, host int
-	times                histogram
+	times                times.Histogram
 	err                  error
 }
 
@@ -33,7 +35,7 @@ func (w *worker) run(start time.Time) error {
 		if err := w.ask(n); err != nil {
 			return err
 		}
-		w.times.add(time.Since(due))
+		w.times.Add(time.Since(due))
 	}
 }
 

@@ -1,12 +1,13 @@
-package load
+// Package times counts how long things took and says within which time how many of them were done.
+package times
 
 import (
 	"math/bits"
 	"time"
 )
 
-// histogram counts times in buckets that are a 32nd of their size wide, so that percentiles are within 3 %.
-type histogram struct {
+// Histogram counts times in buckets that are a 32nd of their size wide, so that percentiles are within 3 %.
+type Histogram struct {
 	buckets [64 * perOctave]uint32
 	n       uint64
 }
@@ -16,7 +17,8 @@ const (
 	shift     = 5
 )
 
-func (h *histogram) add(d time.Duration) {
+// Add counts one.
+func (h *Histogram) Add(d time.Duration) {
 	h.n++
 	h.buckets[bucketOf(uint64(max(d, 0)))]++
 }
@@ -38,15 +40,16 @@ func least(bucket int) time.Duration {
 	return time.Duration(perOctave+bucket%perOctave) << octave
 }
 
-func (h *histogram) merge(other *histogram) {
+// Merge takes over what another has counted.
+func (h *Histogram) Merge(other *Histogram) {
 	h.n += other.n
 	for i, c := range other.buckets {
 		h.buckets[i] += c
 	}
 }
 
-// at is the time within which the part q of all answers came.
-func (h *histogram) at(q float64) time.Duration {
+// At is the time within which the part q of all was done.
+func (h *Histogram) At(q float64) time.Duration {
 	want, seen := uint64(q*float64(h.n)), uint64(0)
 	for i, c := range h.buckets {
 		if seen += uint64(c); seen > want {

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/usher-im/usher/internal/bench/cpu"
+	"github.com/usher-im/usher/internal/bench/fixture"
+	"github.com/usher-im/usher/internal/bench/join"
+	"github.com/usher-im/usher/internal/bench/report"
+	"github.com/usher-im/usher/internal/e2e/proc"
+	"github.com/usher-im/usher/internal/e2e/prosody"
+	"github.com/usher-im/usher/internal/e2e/verifier"
+	"github.com/usher-im/usher/internal/token"
+)
+
+// joinCmd does the job on stdin and writes what it saw to stdout.
+type joinCmd struct{}
+
+func (*joinCmd) Run(ctx context.Context) error {
+	var j join.Job
+	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	result, err := join.Run(ctx, j)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// network is what docs/prosody.md recommends, here on both sides alike.
+const network = "network_settings = { nagle = false, opportunistic_writes = true }\n"
+
+// lanes is how many clients log in at a time: enough to keep Prosody's core busy.
+const lanes = 24
+
+// entrance is a Prosody that clients enter, with or without usher.
+type entrance struct {
+	*prosody.Server
+	job  join.Job
+	seen []join.Result
+}
+
+// join compares a Prosody that lets everybody in anonymously with one that asks usher, on every release there is.
+// Prosody has a core for itself; the clients and the verifier share the other.
+func (r *run) join() error {
+	releases, err := prosody.Releases()
+	if err != nil {
+		return err
+	}
+	if err := r.buildUsher(); err != nil {
+		return err
+	}
+	tokens := fixture.RoamingTokens(token.RS256, manyTokens, time.Now())
+	for _, release := range releases {
+		if err := r.joinOn(release, tokens); err != nil {
+			return fmt.Errorf("Prosody %s: %w", release.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) joinOn(release prosody.Release, tokens []string) error {
+	// The harness reads what Prosody logs: that must not happen on Prosody's core.
+	if err := cpu.Bind(os.Getpid(), loadCore); err != nil {
+		return err
+	}
+	defer cpu.Bind(os.Getpid(), -1)
+	v, err := r.startUsher("")
+	if err != nil {
+		return err
+	}
+	defer v.Stop()
+	anonymous, err := r.entrance(release, nil)
+	if err != nil {
+		return err
+	}
+	defer anonymous.Stop()
+	asking, err := r.entrance(release, v)
+	if err != nil {
+		return err
+	}
+	defer asking.Stop()
+	asking.job.Tokens = tokens
+	ignoring := &entrance{Server: anonymous.Server, job: anonymous.job}
+	ignoring.job.Tokens = tokens
+
+	for n := range r.rounds + 1 {
+		r.say("  Prosody %s, round %d of %d", release.Name, n, r.rounds)
+		for _, e := range []*entrance{anonymous, asking, ignoring} {
+			result, err := r.enter(e.job)
+			if err != nil {
+				return fmt.Errorf("%w\n%s", err, e.Log.Tail(20))
+			}
+			if n > 0 {
+				e.seen = append(e.seen, result)
+			}
+		}
+	}
+	r.joinRows("Prosody "+release.Name, asking, anonymous, ignoring)
+	return nil
+}
+
+// entrance starts a Prosody; without a verifier it lets everybody in.
+func (r *run) entrance(release prosody.Release, v *verifier.Verifier) (*entrance, error) {
+	dir, err := r.folder("prosody")
+	if err != nil {
+		return nil, err
+	}
+	opt := prosody.Options{Release: release, Dir: dir, Domain: fixture.Domain, LogLevel: "info", Global: network}
+	if v != nil {
+		root, err := proc.RepoRoot()
+		if err != nil {
+			return nil, err
+		}
+		opt.Authentication, opt.MUCModules = "usher", []string{"muc_usher"}
+		opt.PluginPaths = []string{filepath.Join(root, "lua")}
+		opt.Global += fmt.Sprintf("usher_url = %q\n", v.URL)
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
+	defer cancel()
+	s, err := prosody.Start(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	joins := 600
+	if r.quick {
+		joins = 200
+	}
+	e := &entrance{Server: s, job: join.Job{
+		URL: s.WebSocketURL(), Domain: fixture.Domain, Joins: joins, Lanes: lanes, PIDs: []int{s.PID()}, Core: loadCore,
+	}}
+	if v != nil {
+		e.job.PIDs = append(e.job.PIDs, v.PID())
+	}
+	return e, cpu.Bind(s.PID(), serverCore)
+}
+
+func (r *run) enter(j join.Job) (join.Result, error) {
+	in, err := json.Marshal(j)
+	if err != nil {
+		return join.Result{}, fmt.Errorf("write a job: %w", err)
+	}
+	cmd := exec.CommandContext(r.ctx, r.self, "as-clients")
+	var out, problems bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &problems
+	if err := cmd.Run(); err != nil {
+		return join.Result{}, fmt.Errorf("clients: %w: %s", err, problems.String())
+	}
+	var result join.Result
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+		return join.Result{}, fmt.Errorf("read what the clients saw: %w", err)
+	}
+	return result, nil
+}
+
+func (e *entrance) each(figure func(join.Result) float64) []float64 {
+	out := make([]float64, len(e.seen))
+	for n, s := range e.seen {
+		out[n] = figure(s)
+	}
+	return out
+}
+
+func (r *run) joinRows(on string, asking, anonymous, ignoring *entrance) {
+	cost := func(s join.Result) float64 { return s.PerThousand(0).Seconds() }
+	rates := func(s join.Result) float64 { return s.Rate() }
+	latency := func(s join.Result) float64 { return float64(s.P50) / float64(time.Millisecond) }
+	tail := func(s join.Result) float64 { return float64(s.P99) / float64(time.Millisecond) }
+	compare := func(what, unit string, factor float64, of func(join.Result) float64, floor *entrance, beside string, target *report.Target) {
+		ratios := report.Ratios(asking.each(of), floor.each(of))
+		for n := range ratios {
+			ratios[n] *= factor
+		}
+		r.report.Add(report.Row{Part: "join", What: on + what, Unit: unit, Rounds: ratios, Target: target,
+			Beside: fmt.Sprintf(beside, report.Median(asking.each(of)), report.Median(floor.each(of)))})
+	}
+	compare(": joins a second, against anonymous", "%", 100, rates, anonymous, "%.0f of %.0f a second", report.Least(95))
+	compare(": Prosody's CPU a join, against anonymous", "×", 1, cost, anonymous, "%.2f over %.2f s a thousand", report.Most(1.08))
+	compare(": the same, where anonymous clients send a token that is ignored", "×", 1, cost, ignoring, "%.2f over %.2f s a thousand", nil)
+	compare(": p50 from connecting to being in the room", "×", 1, latency, anonymous, "%.1f over %.1f ms", nil)
+	compare(": p99", "×", 1, tail, anonymous, "%.1f over %.1f ms", nil)
+	r.report.Add(report.Row{Part: "join", What: on + ": how busy its core was", Unit: "%", Rounds: asking.each(func(s join.Result) float64 { return 100 * s.Busy(0) })})
+	r.report.Add(report.Row{Part: "join", What: on + ": usher's CPU for a thousand joins", Unit: "s", Rounds: asking.each(func(s join.Result) float64 { return s.PerThousand(1).Seconds() })})
+}
