@@ -201,14 +201,30 @@ func (s *Store) create(ctx context.Context, k uint64) (*writer, error) {
 	return w, nil
 }
 
-// make writes the schema before the file has a log, so that its head can be read from outside from the start. Large
-// pages save reads when the file is cold.
+// make writes the schema before the file has a log, so that its head can be read from outside, and under another name,
+// so that a crash leaves no slice that is half made. Large pages save reads when the file is cold.
 func (sl *slice) make(ctx context.Context) error {
-	db, err := open(sl.path, "mode=rwc", "page_size(16384)", "journal_mode(MEMORY)", "synchronous(OFF)")
+	unfinished := sl.path + newExt
+	db, err := open(unfinished, "mode=rwc", "page_size(16384)", "journal_mode(MEMORY)", "synchronous(NORMAL)")
 	if err != nil {
 		return err
 	}
-	return errors.Join(migrate(ctx, db, 0), db.Close())
+	if err := errors.Join(migrate(ctx, db, 0), db.Close()); err != nil {
+		return errors.Join(err, os.Remove(unfinished))
+	}
+	if err := os.Rename(unfinished, sl.path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(sl.path))
+}
+
+// syncFolder brings the names of new files to the disk.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {

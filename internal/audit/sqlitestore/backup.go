@@ -62,7 +62,7 @@ func backupSlice(ctx context.Context, path, scratch string, take func(original, 
 // copyFile has SQLite copy, in one transaction of reading: sealed slices are not copied byte by byte either, since
 // erasing changes them.
 func copyFile(ctx context.Context, path, into string) error {
-	db, err := open(path, "mode=ro")
+	db, err := open(path, "mode=rw") // not read-only: it may have to undo what a crash left half done
 	if err != nil {
 		return err
 	}

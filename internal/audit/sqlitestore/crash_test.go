@@ -146,3 +146,54 @@ func TestPipeline_EventsOfManySlicesArriveInOrder(t *testing.T) {
 		t.Errorf("the spill keeps %v after a clean end", left)
 	}
 }
+
+// TestStore_CrashInTheMiddleOfAChangeIsUndone leaves what a kill leaves that comes while a slice is sealed or erased
+// from: a file that is half changed, and the journal to undo it.
+func TestStore_CrashInTheMiddleOfAChangeIsUndone(t *testing.T) {
+	dir, crashed := t.TempDir(), t.TempDir()
+	s := openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(60))); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := s.all()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := all[0].path
+	db, err := open(path, "mode=rw", "journal_mode(DELETE)", "cache_size(1)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec("UPDATE rows SET d = randomblob(40000)"); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-journal"} {
+		b, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(crashed, filepath.Base(path))+suffix, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unfinished := filepath.Join(crashed, filepath.Base(path)) + newExt
+	if err := os.WriteFile(unfinished, []byte("half a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := openIn(t, crashed, small(storetest.Now))
+	if _, err := os.Stat(unfinished); err == nil {
+		t.Error("what was never finished is still there")
+	}
+	if n := howMany(t, again, audit.Query{}); n != 60 {
+		t.Errorf("%d events, want 60", n)
+	}
+	if err := again.Append(t.Context(), storetest.Rows(storetest.Events(70)[60:])); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/usher-im/usher/internal/audit"
 )
@@ -15,7 +16,9 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 	if s.opt.ReadOnly {
 		return 0, errReadOnly
 	}
-	s.changes.Lock()
+	if err := s.takeChanges(ctx); err != nil {
+		return 0, err
+	}
 	defer s.changes.Unlock()
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -36,6 +39,21 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 		return total, err
 	}
 	return total, nil
+}
+
+// takeChanges waits for the sealer to be done with its slice, without rests.
+func (s *Store) takeChanges(ctx context.Context) error {
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !s.changes.TryLock() {
+		select {
+		case s.hurry <- struct{}{}:
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("erase from the audit: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 func (sl *slice) erase(ctx context.Context, user string) (int64, error) {

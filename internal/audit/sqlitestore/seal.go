@@ -37,6 +37,9 @@ func (s *Store) sealer(ctx context.Context) {
 	}
 }
 
+// workMost is how much of a step's time counts as work, to be followed by a rest: waiting for the disk is none.
+const workMost = 100 * time.Millisecond
+
 // mostUnsealed is how many slices may wait before sealing takes the time it needs, saturated or not.
 const mostUnsealed = 8
 
@@ -98,11 +101,13 @@ func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) ti
 	defer db.Close()
 	began := time.Now()
 	pause := func() error {
-		t := time.NewTimer(rest(time.Since(began)))
+		t := time.NewTimer(rest(min(time.Since(began), workMost)))
 		defer t.Stop()
+		defer func() { began = time.Now() }()
 		select {
 		case <-t.C:
-			began = time.Now()
+			return nil
+		case <-s.hurry:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

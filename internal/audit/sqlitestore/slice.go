@@ -89,7 +89,8 @@ func (sl *slice) openReader(ctx context.Context) (*reader, error) {
 	if sl.sealed.Load() {
 		db, err = openSealed(sl.path)
 	} else {
-		db, err = open(sl.path, "mode=ro")
+		// Not read-only: what a crash left half done is undone by whoever opens the file first.
+		db, err = open(sl.path, "mode=rw", "query_only(1)")
 	}
 	if err != nil {
 		return nil, err

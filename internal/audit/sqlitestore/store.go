@@ -45,8 +45,9 @@ type Store struct {
 	last   uint64
 	grown  chan struct{} // closed and made anew when rows were added
 
-	writing sync.Mutex // one writer at a time: Append, Last, Erase, Close
-	changes sync.Mutex // one of Erase and the sealer; taken before writing
+	writing sync.Mutex    // one writer at a time: Append, Last, Erase, Close
+	changes sync.Mutex    // one of Erase and the sealer; taken before writing
+	hurry   chan struct{} // ends a rest of the sealer
 	writer  *writer
 	full    chan struct{} // a slice is to be sealed
 	settled chan struct{} // closed and made anew when the sealer has nothing to do
@@ -58,6 +59,7 @@ const (
 	sliceRows = 100_000
 	sliceAge  = 24 * time.Hour // a quiet node's slice is closed after this, so that retention can delete it
 	sliceExt  = ".audit"
+	newExt    = ".new" // of a file that is being made
 	kShift    = 22
 )
 
@@ -72,7 +74,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	s := &Store{dir: dir, opt: opt, grown: make(chan struct{}), full: make(chan struct{}, 1), settled: make(chan struct{})}
+	s := &Store{dir: dir, opt: opt, grown: make(chan struct{}), full: make(chan struct{}, 1), settled: make(chan struct{}), hurry: make(chan struct{})}
 	if !opt.ReadOnly {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the audit's folder: %w", err)
@@ -80,6 +82,11 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	}
 	if err := s.list(); err != nil {
 		return nil, err
+	}
+	if !opt.ReadOnly {
+		if err := s.sweep(); err != nil {
+			return nil, err
+		}
 	}
 	for _, sl := range s.slices {
 		if err := sl.bringForward(ctx, opt.ReadOnly); err != nil {
@@ -121,6 +128,20 @@ func (s *Store) list() error {
 		s.slices = append(s.slices, sl)
 	}
 	slices.SortFunc(s.slices, func(a, b *slice) int { return strings.Compare(a.path, b.path) })
+	return nil
+}
+
+// sweep deletes what a crash left unfinished.
+func (s *Store) sweep() error {
+	entries, err := os.ReadDir(s.dir)
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), newExt) {
+			err = errors.Join(err, os.Remove(filepath.Join(s.dir, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("clear the audit's folder up: %w", err)
+	}
 	return nil
 }
 

@@ -59,13 +59,13 @@ func (t *terms) forget(keys []uint64) {
 
 // write makes the index of a slice. Between the terms it rests.
 func (t *terms) write(path string, rest func() error) (err error) {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path+newExt, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(path+".new"))
+			err = errors.Join(err, f.Close(), os.Remove(path+newExt))
 		}
 	}()
 	w := bufio.NewWriterSize(f, 64<<10)
@@ -97,7 +97,7 @@ func (t *terms) write(path string, rest func() error) (err error) {
 	if err = f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	return os.Rename(path+newExt, path)
 }
 
 func (t *terms) head() []byte {
