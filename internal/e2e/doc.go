@@ -19,7 +19,7 @@
 //     Prosody and the verifier, keeps each question, and can answer in the verifier's place;
 //   - s.Prosody.Log.Wait and s.Verifier.Log.Wait for a line;
 //   - [Stack.Lua] to look at sessions and rooms from inside Prosody;
-//   - s.Verifier.Signal(syscall.SIGSTOP), .Stop(), .Kill() and .Restart(ctx) for its failures.
+//   - s.Verifier.Freeze(ctx), .Thaw(), .Stop(), .Kill() and .Restart(ctx) for its failures.
 //
 // The packages below have no test code in them, so that the demo uses them as well: prosody, verifier, redisserver
 // (each starts one real server on free loopback ports), client (plain XMPP), proc (processes, logs, ports).

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +37,7 @@ func TestFailure_AFrozenVerifierHoldsNobodyButThoseWhoAsk(t *testing.T) {
 		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
 		newcomer := s.Connect(t, e2e.Who{Token: e2e.Token(t, nil)})
 		other := s.Login(t, e2e.Who{Domain: e2e.GuestDomain})
-		if err := s.Verifier.Signal(syscall.SIGSTOP); err != nil {
+		if err := s.Verifier.Freeze(e2e.Context(t)); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
@@ -46,18 +45,22 @@ func TestFailure_AFrozenVerifierHoldsNobodyButThoseWhoAsk(t *testing.T) {
 		loginEnded := make(chan error, 1)
 		go func() { loginEnded <- newcomer.Client.Login(e2e.Context(t)) }()
 
-		took, err := other.Ping(e2e.Context(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if took > 100*time.Millisecond {
-			t.Errorf("another user's ping took %s while a join waited", took)
+		took := make([]time.Duration, 5)
+		for i := range took {
+			var err error
+			if took[i], err = other.Ping(e2e.Context(t)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if time.Since(start) > usherTimeout {
-			t.Fatal("the ping was not answered while the join waited, so it shows nothing")
+			t.Fatalf("pings took %s: not all were answered while the join waited", took)
+		}
+		slices.Sort(took) // one may meet a busy machine, the middle one meets Prosody as it is
+		if took[2] > 100*time.Millisecond {
+			t.Errorf("another user's pings took %s while a join waited", took)
 		}
 
-		_, err = alice.Joined(e2e.Context(t), e2e.Room("daily"))
+		_, err := alice.Joined(e2e.Context(t), e2e.Room("daily"))
 		answered := time.Since(start)
 		var refused *client.StanzaError
 		if !errors.As(err, &refused) {
@@ -72,9 +75,9 @@ func TestFailure_AFrozenVerifierHoldsNobodyButThoseWhoAsk(t *testing.T) {
 		if both > usherTimeout+slack {
 			t.Errorf("the join was answered after %s, the login within %s; want both within %s", answered, both, usherTimeout+slack)
 		}
-		t.Logf("ping %s, join %s, login within %s", took, answered, both)
+		t.Logf("pings %s, join %s, login within %s", took, answered, both)
 
-		if err := s.Verifier.Signal(syscall.SIGCONT); err != nil {
+		if err := s.Verifier.Thaw(); err != nil {
 			t.Fatal(err)
 		}
 		alice.MustJoin("daily", "alice")
@@ -167,80 +170,6 @@ func TestFailure_WhatIsNoAnswerLetsNobodyIn(t *testing.T) {
 		s.Gate.AnswerInstead(nil)
 		alice.MustJoin("daily", "alice")
 	})
-}
-
-func TestFailure_AThousandLoginsAtOnceAreEachAnsweredInTime(t *testing.T) {
-	const logins = 1000
-	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
-		for _, frozen := range []bool{false, true} {
-			t.Run(map[bool]string{false: "a slow verifier", true: "a frozen verifier"}[frozen], func(t *testing.T) {
-				s := e2e.Start(t, release, e2e.Setup{LogLevel: "info"})
-				crowd := make([]*e2e.Visitor, logins)
-				var wg sync.WaitGroup
-				places := make(chan struct{}, 32)
-				for i := range crowd {
-					places <- struct{}{}
-					wg.Go(func() {
-						crowd[i] = s.Connect(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": fmt.Sprint(i)})})
-						<-places
-					})
-				}
-				wg.Wait()
-				other := s.Login(t, e2e.Who{Domain: e2e.GuestDomain})
-
-				s.Gate.Hold()
-				var allowed, told, late, wrong tally
-				for _, v := range crowd {
-					wg.Go(func() {
-						start := time.Now()
-						err := v.Authenticate(e2e.Context(t))
-						// More slack: a thousand clients, the gate and Prosody share this machine's CPU.
-						if took := time.Since(start); took > usherTimeout+2*slack {
-							late.add(took.String())
-						}
-						var refused *client.LoginError
-						switch {
-						case err == nil:
-							allowed.add("")
-						case errors.As(err, &refused) && refused.Condition == "temporary-auth-failure":
-							told.add("")
-						default:
-							wrong.add(err.Error())
-						}
-					})
-				}
-				mustArrive(t, s, "connect", 20)
-				took, err := other.Ping(e2e.Context(t))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !frozen {
-					s.Gate.Release()
-				}
-				wg.Wait()
-				if wrong.n > 0 || late.n > 0 || allowed.n+told.n != logins || frozen && allowed.n > 0 {
-					t.Errorf("%d allowed, %d told to wait, %d late (%s), %d otherwise (%s)",
-						allowed.n, told.n, late.n, late.last, wrong.n, wrong.last)
-				}
-				t.Logf("%d allowed, %d told to wait; a ping meanwhile took %s", allowed.n, told.n, took)
-				s.Gate.Release()
-				s.Login(t, e2e.Who{Token: e2e.Token(t, nil)}).MustJoin("daily", "after")
-			})
-		}
-	})
-}
-
-// tally counts, and keeps the last remark.
-type tally struct {
-	mu   sync.Mutex
-	n    int
-	last string
-}
-
-func (c *tally) add(remark string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n, c.last = c.n+1, remark
 }
 
 func TestFailure_NoTokenAppearsInAnyLog(t *testing.T) {

@@ -52,7 +52,7 @@ func (p *Process) WaitLine(ctx context.Context, text string) (string, error) {
 	return line, nil
 }
 
-// Signal sends sig; SIGSTOP and SIGCONT freeze and thaw the process.
+// Signal sends sig.
 func (p *Process) Signal(sig syscall.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		return fmt.Errorf("signal %s: %w", p.Name, err)
