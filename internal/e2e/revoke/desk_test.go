@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -85,6 +86,7 @@ func TestDesk_OneCommandPutsOutWhoHoldsALeakedToken(t *testing.T) {
 				s.mustBeReported(t, text, victim.JID)
 				mustStay(neighbour, "daily")
 				// The id that the person was shown leads to the whole story.
+				stored(t, s.Verifier, decisionIn(t, text))
 				if story := mustRun(t, s.Verifier, "", "audit", "show", decisionIn(t, text)); !strings.Contains(story, "revoked") || strings.Contains(story, raw) {
 					t.Errorf("usher audit show says:\n%s", story)
 				}
@@ -115,27 +117,33 @@ func TestDesk_WhatBecameOfASessionIsInTheAudit(t *testing.T) {
 		if acknowledged, err := revokeAt(s.Verifier, jti("victim")); !acknowledged || err != nil {
 			t.Fatal(err)
 		}
-		id := decisionIn(t, mustBePutOut(t, victim, "daily", "victim"))
-		for ctx := e2e.Context(t); ; pause(10 * time.Millisecond) {
-			answer, err := call(s.Verifier, http.MethodGet, "/v1/events?kind=ejection", "", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var found struct{ Items []audit.Event }
-			err = json.NewDecoder(answer.Body).Decode(&found)
-			answer.Body.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(found.Items) == 1 {
-				if e := found.Items[0]; e.DecisionID != id || e.Outcome != "ejected" || e.Session == "" {
-					t.Errorf("the ejection is kept as %+v", e)
-				}
-				return
-			}
-			if ctx.Err() != nil {
-				t.Fatalf("the audit has %d ejections", len(found.Items))
-			}
+		text := mustBePutOut(t, victim, "daily", "victim")
+		s.mustBeReported(t, text, victim.JID)
+		var e audit.Event
+		if err := json.Unmarshal(stored(t, s.Verifier, event(t, s.Verifier, `"kind":"ejection"`).ID), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.DecisionID != decisionIn(t, text) || e.Outcome != "ejected" || e.Session == "" {
+			t.Errorf("the ejection is kept as %+v", e)
 		}
 	})
+}
+
+// stored waits until an event is in the store of the audit, which takes them a moment after they happened, and gives it.
+func stored(t *testing.T, v *verifier.Verifier, id string) []byte {
+	t.Helper()
+	for ctx := e2e.Context(t); ; pause(10 * time.Millisecond) {
+		answer, err := call(v, http.MethodGet, "/v1/events/"+id, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err == nil && answer.StatusCode == http.StatusOK {
+			return text
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("the audit does not have event %s: %s %s", id, answer.Status, text)
+		}
+	}
 }
