@@ -3,6 +3,8 @@ package revocation
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/usher-im/usher/internal/room"
 )
@@ -61,14 +63,29 @@ func splitTenant(value string) (tenant, name string, found bool) {
 	return tenant, name, found && tenant != ""
 }
 
-// escaped keeps apart what would be read as something else the next time.
-var escaped = strings.NewReplacer("%", "%25", "@", "%40")
-
-// roomName spells a name as rooms are compared.
+// roomName spells a name as rooms are compared. What would be read as something else the next time is escaped: the
+// signs of escapes, domains and tenants, the white space that people put around what they write, and bytes that are no
+// text.
 func roomName(claimed string) (string, bool) {
 	name, ok := room.Name(claimed)
-	if ok && strings.ContainsAny(name, "%@") {
-		name = escaped.Replace(name)
+	if !ok || strings.IndexFunc(name, misread) < 0 {
+		return name, ok
 	}
-	return name, ok
+	var b strings.Builder
+	for len(name) > 0 {
+		r, size := utf8.DecodeRuneInString(name)
+		if misread(r) {
+			for _, c := range []byte(name[:size]) {
+				fmt.Fprintf(&b, "%%%02x", c)
+			}
+		} else {
+			b.WriteString(name[:size])
+		}
+		name = name[size:]
+	}
+	return b.String(), true
+}
+
+func misread(r rune) bool {
+	return r == '%' || r == '@' || r == '[' || r == utf8.RuneError || unicode.IsSpace(r)
 }

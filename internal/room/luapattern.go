@@ -151,7 +151,11 @@ func (t *luaTranslator) set() (byteSet, error) {
 		switch {
 		case body[i] == '%':
 			i++
-			set = set.union(luaClass(body[i]))
+			escaped := byte(']') // where a range has eaten the first half of an escape, Lua takes the set's own end
+			if i < len(body) {
+				escaped = body[i]
+			}
+			set = set.union(luaClass(escaped))
 		case i+2 < len(body) && body[i+1] == '-':
 			set = set.withRange(body[i], body[i+2])
 			i += 2
