@@ -25,6 +25,7 @@ type metrics struct {
 	bad       *prometheus.CounterVec
 	ejections *prometheus.CounterVec
 	followers prometheus.Gauge
+	panics    prometheus.Counter
 }
 
 // outcomeOf names what is counted together.
@@ -58,8 +59,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		followers: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "usher_feed_followers", Help: "Prosodys that follow the revocation feed.",
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "usher_handler_panics_total", Help: "Requests on which a handler broke; each is a fault of usher.",
+		}),
 	}
-	r.MustRegister(m.decisions, m.latency, m.bad, m.ejections, m.followers)
+	r.MustRegister(m.decisions, m.latency, m.bad, m.ejections, m.followers, m.panics)
 	return m
 }
 

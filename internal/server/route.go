@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -98,9 +100,16 @@ func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 	return app
 }
 
-// bounded puts a route's limits and rights in front of its handler.
+// bounded puts a route's limits and rights in front of its handler, and keeps a panic in it from ending the process:
+// one question that we were not made for must not take the door away from everybody. It is answered with 500, which
+// the Prosody modules take for no verdict.
 func (s *Server) bounded(r Route) fiber.Handler {
-	return func(c *fiber.Ctx) error {
+	return func(c *fiber.Ctx) (err error) {
+		defer func() {
+			if broken := recover(); broken != nil {
+				err = s.broke(c, broken)
+			}
+		}()
 		if len(c.Request().Body()) > r.Body {
 			return problem(c, fiber.StatusRequestEntityTooLarge, "body-too-large", "The body is larger than this path takes.")
 		}
@@ -152,6 +161,15 @@ func withoutPort(host []byte) []byte {
 		}
 	}
 	return host
+}
+
+// broke answers a request whose handler panicked. The value of a panic may quote what it choked on, so the log gets its
+// type and where it happened, and nobody else gets either.
+func (s *Server) broke(c *fiber.Ctx, broken any) error {
+	s.metrics.panics.Inc()
+	s.opt.Logger.Error("a handler broke on a request, which was answered with 500: this is a fault of usher; report it with these lines",
+		"path", c.Route().Path, "kind", fmt.Sprintf("%T", broken), "stack", string(debug.Stack()))
+	return problem(c, fiber.StatusInternalServerError, "internal", "Something went wrong here; the log of this node says what.")
 }
 
 // fail answers what fiber itself refuses, in our own form and without its words.

@@ -435,3 +435,15 @@ func TestVerify_AnAddressThatFloodsIsToldToWaitAndOthersAreNot(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 }
+
+func TestRun_AHandlerThatBreaksTakesTheDoorFromNobody(t *testing.T) {
+	n := start(t, base, server.Route{Method: fiber.MethodGet, Path: "/broken", Open: true, Handler: func(*fiber.Ctx) error {
+		panic("a secret that a panic quotes")
+	}})
+	if r := n.do("GET", n.server.VerifyAddress(), "/broken", ""); r.status != 500 || strings.Contains(r.raw, "secret") || strings.Contains(r.raw, "goroutine") {
+		t.Fatalf("%+v", r)
+	}
+	if r := n.verify(question(t, map[string]any{"token": mintToken(t, "a")})); r.body["allow"] != true {
+		t.Fatalf("%+v", r)
+	}
+}
