@@ -101,7 +101,7 @@ func ledgers(t *testing.T, c config.Redis, n int) (nodes []*revocation.Ledger) {
 	for _, l := range nodes {
 		select {
 		case <-l.Loaded():
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("the index was not loaded")
 		}
 	}
@@ -178,6 +178,10 @@ func TestFailover_NothingAcknowledgedIsLost(t *testing.T) {
 	failOver(t, 1)
 }
 
+// failoverMost is long because Sentinels do nothing for 30 s ("TILT") after the whole machine stood still for two. What a
+// failover takes is logged: some three seconds.
+const failoverMost = 90 * time.Second
+
 func failOver(t *testing.T, times int) {
 	fleet := serveSentinel(t)
 	nodes := ledgers(t, fleet.config, 3)
@@ -192,7 +196,7 @@ func failOver(t *testing.T, times int) {
 		master.Kill()
 		began := time.Now()
 		before = w.count()
-		storetest.Eventually(t, "service goes on under another master", func() bool { return w.count() > before+100 })
+		storetest.Within(t, failoverMost, "service goes on under another master", func() bool { return w.count() > before+100 })
 		t.Logf("revocations are acknowledged again %s after the master was killed", time.Since(began).Round(time.Millisecond))
 		if n+1 < times {
 			comeBack(t, master)

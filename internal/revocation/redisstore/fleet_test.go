@@ -125,8 +125,13 @@ func startSentinel(t testing.TB, port, master int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Stop(5 * time.Second) })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the Sentinel at %d said last:\n%s", port, p.Log.Tail(40))
+		}
+		p.Stop(5 * time.Second)
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if _, err := p.WaitLine(ctx, "+monitor master"); err != nil {
 		t.Fatal(err)

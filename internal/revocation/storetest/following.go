@@ -97,7 +97,7 @@ func noGap(t *testing.T, b Backing) {
 		for n := range acknowledged {
 			for i := range max(acknowledged[n].Load()-1, 0) {
 				jti := fmt.Sprintf("%d-%d", n, i)
-				Within(t, 2*time.Second, "the reader knows what became of "+jti, func() bool {
+				Within(t, 10*time.Second, "the reader knows what became of "+jti, func() bool {
 					return Denies(t, l, jti, revocation.Rules{}) == (i%10 != 9)
 				})
 			}
