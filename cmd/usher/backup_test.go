@@ -36,7 +36,7 @@ type written struct {
 func writeOn(t *testing.T) *written {
 	t.Helper()
 	w := &written{cfg: &config.Config{DataDir: t.TempDir()}}
-	store, err := auditsqlite.Open(t.Context(), auditDir(w.cfg), auditsqlite.Options{SliceRows: 700})
+	store, err := auditsqlite.Open(t.Context(), auditDir(w.cfg), auditsqlite.Options{SliceRows: 150})
 	must(t, err)
 	list, err := revocationsqlite.Open(t.Context(), revocationsPath(w.cfg), revocationsqlite.Options{})
 	must(t, err)
@@ -89,8 +89,8 @@ func (w *written) more(ctx context.Context, store audit.Store, list revocation.S
 
 func TestBackup_TakenUnderWritesHoldsWhatWasCommittedBefore(t *testing.T) {
 	w := writeOn(t)
-	for round := range 5 {
-		for w.events.Load() < int64(round+1)*1500 {
+	for round := range 3 {
+		for w.events.Load() < int64(round+1)*400 {
 			time.Sleep(time.Millisecond) // the writer is what is waited for
 		}
 		events, revocations := w.events.Load(), w.revocations.Load()
@@ -136,7 +136,7 @@ func unpack(t *testing.T, path, dir string) {
 // numbered counts the events of a restored store as the next node opens it: none may be missing among them.
 func numbered(t *testing.T, cfg *config.Config) int64 {
 	t.Helper()
-	store, err := auditsqlite.Open(t.Context(), auditDir(cfg), auditsqlite.Options{SliceRows: 700})
+	store, err := auditsqlite.Open(t.Context(), auditDir(cfg), auditsqlite.Options{SliceRows: 150})
 	must(t, err)
 	defer store.Close()
 	reader := audit.NewReader(store, nil)

@@ -2,11 +2,14 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,20 +29,22 @@ type library struct {
 	*node
 	pipeline *audit.Pipeline
 	secret   string
+	folders  []string // of the store and the spill
 }
 
 func openLibrary(t *testing.T, role credential.Role) *library {
 	t.Helper()
 	cfg, _, err := config.Parse("usher.yaml", []byte(base), nil)
 	must(t, err)
-	store, err := sqlitestore.Open(t.Context(), t.TempDir(), sqlitestore.Options{})
+	folders := []string{t.TempDir(), t.TempDir()}
+	store, err := sqlitestore.Open(t.Context(), folders[0], sqlitestore.Options{})
 	must(t, err)
-	pipeline, err := audit.Open(t.Context(), store, audit.Options{Dir: t.TempDir(), SpillMax: 1 << 20, Node: "n1"})
+	pipeline, err := audit.Open(t.Context(), store, audit.Options{Dir: folders[1], SpillMax: 1 << 20, Node: "n1"})
 	must(t, err)
 	n := &node{t: t, client: &http.Client{Transport: &http.Transport{}}, stopped: make(chan error, 1)}
 	n.who, err = credential.Open(t.TempDir())
 	must(t, err)
-	l := &library{node: n, pipeline: pipeline}
+	l := &library{node: n, pipeline: pipeline, folders: folders}
 	l.secret, err = n.who.Create("reader", role, time.Now())
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -270,19 +275,19 @@ func TestStream_ShowsWhatComesAndEndsWithTheServer(t *testing.T) {
 
 func TestErase_TakesOneUserAndKeepsWhoErased(t *testing.T) {
 	l := openLibrary(t, credential.Admin)
-	l.keep(denied("a@c.example.com", "gone"), denied("b@c.example.com", "stays"), denied("c@c.example.com", "gone"))
+	l.keep(denied("a@c.example.com", "gone-for-good"), denied("b@c.example.com", "stays"), denied("c@c.example.com", "gone-for-good"))
 	erase := func(query string) reply {
 		return l.do("DELETE", l.server.AdminAddress(), "/v1/events"+query, "", header("Authorization", "Bearer "+l.secret))
 	}
-	for _, bad := range []string{"", "?user=", "?user=gone&since=2h", "?room=a"} {
+	for _, bad := range []string{"", "?user=", "?user=gone-for-good&since=2h", "?room=a"} {
 		if r := erase(bad); r.status != 400 {
 			t.Errorf("%q: %+v", bad, r)
 		}
 	}
-	if r := erase("?user=gone"); r.status != 200 || r.body["erased"] != 2.0 {
+	if r := erase("?user=gone-for-good"); r.status != 200 || r.body["erased"] != 2.0 {
 		t.Fatalf("%+v", r)
 	}
-	if got := l.get("/v1/events?user=gone").ids(t); len(got) != 0 {
+	if got := l.get("/v1/events?user=gone-for-good").ids(t); len(got) != 0 {
 		t.Errorf("%v", got)
 	}
 	if got := l.get("/v1/decisions").ids(t); len(got) != 1 {
@@ -292,6 +297,39 @@ func TestErase_TakesOneUserAndKeepsWhoErased(t *testing.T) {
 	if len(r.ids(t)) != 1 || !strings.Contains(r.raw, `"actor":"cred:reader"`) || !strings.Contains(r.raw, "2 events of one user were erased") || strings.Contains(r.raw, "gone") {
 		t.Errorf("%s", r.raw)
 	}
+}
+
+func TestErase_LeavesNoTraceOnTheDisk(t *testing.T) {
+	l := openLibrary(t, credential.Admin)
+	l.keep(denied("a@c.example.com", "gone-for-good"), denied("b@c.example.com", "stays"))
+	if !l.onDisk("gone-for-good") {
+		t.Fatal("the user is not on the disk, so that this test shows nothing")
+	}
+	if r := l.do("DELETE", l.server.AdminAddress(), "/v1/events?user=gone-for-good", "", header("Authorization", "Bearer "+l.secret)); r.status != 200 {
+		t.Fatalf("%+v", r)
+	}
+	// The spill lets go of its file a moment after the answer.
+	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for l.onDisk("gone-for-good") {
+		if <-tick.C; time.Now().After(deadline) {
+			t.Fatal("the user is still on the disk")
+		}
+	}
+}
+
+func (l *library) onDisk(text string) (found bool) {
+	l.t.Helper()
+	for _, folder := range l.folders {
+		names, err := filepath.Glob(filepath.Join(folder, "*"))
+		must(l.t, err)
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			found = found || err == nil && bytes.Contains(b, []byte(text))
+		}
+	}
+	return found
 }
 
 func TestArchive_IsForReadersAndErasingForAdmins(t *testing.T) {

@@ -43,10 +43,18 @@ func (g *guard) refuses(c *fiber.Ctx, roles []credential.Role) (bool, error) {
 	}
 	if !who.Role.May(roles...) {
 		g.note(c, "cred:"+who.Name, "role "+string(who.Role)+" is not enough for "+c.Method()+" "+c.Route().Path)
-		return true, problem(c, fiber.StatusForbidden, "role-missing", "This credential's role does not allow this. Use one with role "+string(roles[0])+" or admin.")
+		return true, problem(c, fiber.StatusForbidden, "role-missing", "This credential's role does not allow this. Use one with role "+enough(roles)+".")
 	}
 	c.Locals(actorKey, "cred:"+who.Name)
 	return false, nil
+}
+
+// enough names the roles that would do.
+func enough(roles []credential.Role) string {
+	if roles[0] == credential.Admin {
+		return string(credential.Admin)
+	}
+	return string(roles[0]) + " or " + string(credential.Admin)
 }
 
 // refuseGuess slows a wrong credential down. Past the bound nobody waits: a flood must not hold our memory.
