@@ -13,7 +13,7 @@ help: ## list these targets
 build: ## build bin/usher, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/usher ./cmd/usher
 
-demo: ## from nothing to an allowed and a denied join, told on the terminal
+demo: ## from nothing to a join allowed, one denied and a token revoked, told on the terminal
 	@.ci/setup demo
 	@$(MAKE) --no-print-directory build
 	@go run ./deploy/demo

@@ -1,5 +1,6 @@
 // The demo shows usher's main job on real servers: a verifier and a Prosody on free loopback ports, a token, a join
-// that it opens and one that it does not. Run it by `make demo`; with --keep it leaves both running to play with.
+// that it opens and one that it does not, and what becomes of its bearer when it is revoked. Run it by `make demo`;
+// with --keep it leaves both running to play with.
 package main
 
 import (
@@ -41,13 +42,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *keep); err != nil {
+	if err := play(ctx, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, keep bool) (err error) {
+func play(ctx context.Context, keep bool) (err error) {
 	repo, err := proc.RepoRoot()
 	if err != nil {
 		return err

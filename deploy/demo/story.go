@@ -59,14 +59,37 @@ func tell(ctx context.Context, usher *verifier.Verifier, server *prosody.Server)
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("the join of boardroom should have been refused; it ended with: %w", err)
 	}
-	fmt.Printf("   DENIED   <%s/> <%s/> %q\n            The number is the decision's id: a user's screenshot leads to its record.\n\n",
-		refused.Condition, refused.JitsiCode, refused.Text)
+	fmt.Printf("   DENIED   <%s/> <%s/> %q\n\n", refused.Condition, refused.JitsiCode, refused.Text)
 
-	fmt.Printf("5. Why? The operator asks for each check, and the line of the config that decided\n")
-	if err := show(command(token, explain+boardroom)); err != nil {
+	fmt.Printf("5. Why? The number in that text, on a user's screenshot, is all that the operator needs\n")
+	if err := showRecord(ctx, refused.Text); err != nil {
 		return err
 	}
-	return strangers(ctx, server)
+	if err := strangers(ctx, server); err != nil {
+		return err
+	}
+	return leak(ctx, alice, token)
+}
+
+// showRecord asks the audit for the decision whose id ends text. Events reach the store in batches, a moment later.
+func showRecord(ctx context.Context, text string) error {
+	id := strings.TrimSuffix(text[strings.LastIndex(text, "(")+1:], ")")
+	line := "audit show " + id + " --config " + dir + "/usher.yaml"
+	fmt.Printf("   $ bin/usher %s\n", line)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		record, err := run("", line)
+		if err == nil {
+			show(record)
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // strangers are those who do not get as far as a room.
@@ -84,13 +107,31 @@ func strangers(ctx context.Context, server *prosody.Server) error {
 		}
 		fmt.Printf("   DENIED   <%s/> %q\n", refused.Condition, refused.Text)
 	}
+	fmt.Println()
+	return nil
+}
+
+// leak revokes alice's token while she is inside.
+func leak(ctx context.Context, alice *client.Client, token string) error {
+	fmt.Printf("7. Alice's token was pasted into a ticket, so it is revoked; she is still in daily\n")
+	said, err := command(token, "revoke --token-stdin --reason leaked --config "+dir+"/usher.yaml")
+	if err != nil {
+		return err
+	}
+	since := time.Now()
+	show(said)
+	var out *client.StreamError
+	if err := alice.Ended(ctx); !errors.As(err, &out) {
+		return fmt.Errorf("alice should have been put out; her stream ended with: %w", err)
+	}
+	fmt.Printf("   PUT OUT  <%s/> %q, %d ms later\n", out.Condition, out.Text, time.Since(since).Milliseconds())
 	fmt.Printf(`
 Try it yourself:
    go run ./deploy/demo --keep       # leaves both running, for your own XMPP client
    bin/usher %s |
       bin/usher %s%s
    bin/usher init --domain meet.your.org    # a config of your own; then: usher config check, usher serve
-`, mint, explain, daily)
+`, mint, explain, boardroom)
 	return nil
 }
 
@@ -106,27 +147,26 @@ func login(ctx context.Context, server *prosody.Server, token string) (*client.C
 	return c, nil
 }
 
-// command shows a command line of usher as a user would type it, runs it, and returns what it printed. Exit code 3 is
-// a deny, and no failure of the command.
+// command shows a command line of usher as a user would type it, and runs it.
 func command(stdin, line string) (string, error) {
 	fmt.Printf("   $ bin/usher %s\n", line)
+	return run(stdin, line)
+}
+
+func run(stdin, line string) (string, error) {
 	cmd := exec.Command("bin/usher", strings.Fields(line)...)
 	var words bytes.Buffer
 	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &words
 	out, err := cmd.Output()
-	if err != nil && cmd.ProcessState.ExitCode() != 3 {
+	if err != nil {
 		return "", fmt.Errorf("usher %s: %w: %s", line, err, words.Bytes())
 	}
 	return string(out), nil
 }
 
-func show(text string, err error) error {
-	if err != nil {
-		return err
-	}
+func show(text string) {
 	for line := range strings.Lines(text) {
 		fmt.Print("   ", line)
 	}
 	fmt.Println()
-	return nil
 }
