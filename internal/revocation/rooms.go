@@ -3,7 +3,6 @@ package revocation
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/usher-im/usher/internal/room"
@@ -64,28 +63,28 @@ func splitTenant(value string) (tenant, name string, found bool) {
 }
 
 // roomName spells a name as rooms are compared. What would be read as something else the next time is escaped: the
-// signs of escapes, domains and tenants, the white space that people put around what they write, and bytes that are no
-// text.
+// signs of escapes, domains and tenants, white space at its ends, which people put around what they write, and bytes
+// that are no text.
 func roomName(claimed string) (string, bool) {
 	name, ok := room.Name(claimed)
-	if !ok || strings.IndexFunc(name, misread) < 0 {
+	core := strings.TrimSpace(name)
+	if !ok || core == name && strings.IndexFunc(name, misread) < 0 {
 		return name, ok
 	}
 	var b strings.Builder
-	for len(name) > 0 {
-		r, size := utf8.DecodeRuneInString(name)
-		if misread(r) {
-			for _, c := range []byte(name[:size]) {
+	begin := strings.Index(name, core)
+	for at := 0; at < len(name); {
+		r, size := utf8.DecodeRuneInString(name[at:])
+		if misread(r) || at < begin || at >= begin+len(core) {
+			for _, c := range []byte(name[at : at+size]) {
 				fmt.Fprintf(&b, "%%%02x", c)
 			}
 		} else {
-			b.WriteString(name[:size])
+			b.WriteString(name[at : at+size])
 		}
-		name = name[size:]
+		at += size
 	}
 	return b.String(), true
 }
 
-func misread(r rune) bool {
-	return r == '%' || r == '@' || r == '[' || r == utf8.RuneError || unicode.IsSpace(r)
-}
+func misread(r rune) bool { return r == '%' || r == '@' || r == '[' || r == utf8.RuneError }
