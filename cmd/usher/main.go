@@ -65,7 +65,11 @@ func usage(format string, a ...any) error {
 // errDeny ends a command whose verdict was a deny and has been shown already.
 var errDeny = &failure{code: exitDeny, err: errors.New("denied")}
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	// Whatever usher writes (stores, spill, backups, secrets) is for its own user, unless it says otherwise.
+	syscall.Umask(0o077)
+	os.Exit(run(os.Args[1:]))
+}
 
 func run(args []string) int {
 	io := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}

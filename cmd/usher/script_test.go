@@ -20,7 +20,7 @@ import (
 
 // TestMain makes this test binary the command usher for the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"usher": func() { os.Exit(run(os.Args[1:])) }})
+	testscript.Main(m, map[string]func(){"usher": main})
 }
 
 // Each file of testdata/script shows how a command behaves. $VERIFY and $ADMIN are free loopback addresses.
