@@ -1,12 +1,14 @@
 package revoke_test
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
+	"github.com/usher-im/usher/internal/revocation"
 )
 
 func TestRevoke_ALiveSessionLeavesItsRoomAndItsStreamIsClosed(t *testing.T) {
@@ -80,6 +82,30 @@ func TestRevoke_ASessionInNoRoomIsClosedAsWell(t *testing.T) {
 				t.Errorf("by %s the stream ended with: %v", via, err)
 			}
 		}
+	})
+}
+
+// Breaking the glass: everybody goes at once, and Prosody serves everybody else meanwhile.
+func TestRevoke_AWholeIssuerGoesAndOthersNoticeNothing(t *testing.T) {
+	const many = 200
+	each(t, e2e.Setup{Profiles: twoIssuers, LogLevel: "info"}, func(t *testing.T, s *scene) {
+		neighbour := s.enter(t, e2e.Who{Token: holder(t, "neighbour")}, "room-0", "neighbour")
+		var all []*e2e.Visitor
+		for n := range many {
+			raw := second(t, "first", e2e.Claims{"jti": fmt.Sprint(n)})
+			all = append(all, s.enter(t, e2e.Who{Token: raw}, fmt.Sprint("room-", n/10), fmt.Sprint("victim-", n)))
+		}
+		s.revoke(t, revocation.Revocation{Selector: revocation.SelectIssuer, Value: "second-app"})
+		mustSeeKick(neighbour, "room-0", "victim-0")
+		took, err := neighbour.Ping(e2e.Context(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, v := range all {
+			mustBePutOut(t, v, fmt.Sprint("room-", n/10), fmt.Sprint("victim-", n))
+		}
+		t.Logf("while %d were put out a ping took %s", many, took)
+		mustStay(neighbour, "room-0")
 	})
 }
 

@@ -47,6 +47,9 @@ func TestLatency_FromAcknowledgedToDeniedKickedAndClosed(t *testing.T) {
 	stations := openFleet(t)
 	sessions := fillFleet(t, stations)
 	results := newResults()
+	ctx, cancel := context.WithCancel(t.Context())
+	var control sync.WaitGroup
+	control.Go(func() { results.control(ctx) })
 	var pending sync.WaitGroup
 	var let atomic.Int64
 	tick := time.NewTicker(pace)
@@ -65,6 +68,8 @@ func TestLatency_FromAcknowledgedToDeniedKickedAndClosed(t *testing.T) {
 		pending.Go(func() { results.watch(t, s, acknowledged) })
 	}
 	pending.Wait()
+	cancel()
+	control.Wait()
 	t.Logf("%d revocations, one every %s, on %d nodes; %s\n%s%d of %d first answers after an acknowledgement still let the token in",
 		len(sessions), pace, nodes, load(), results.table(), let.Load(), nodes*len(sessions))
 	if missed := results.missed(); *goals && len(missed) > 0 {
