@@ -3,6 +3,8 @@ package revocation
 import (
 	"context"
 	"log/slog"
+	"runtime"
+	"runtime/debug"
 )
 
 // catchUp brings the index from where it is to where the store stood when it was asked.
@@ -66,10 +68,15 @@ func (l *Ledger) reload(ctx context.Context) error {
 // answers.
 func (l *Ledger) load(ctx context.Context, st State, putBack bool) error {
 	next := NewIndex(st.Entries)
+	read := 0
 	err := l.store.Snapshot(ctx, func(entries []Entry) error {
 		for _, e := range entries {
 			next.Put(e)
 		}
+		if before := read; before/collectEvery != (before+len(entries))/collectEvery {
+			runtime.GC()
+		}
+		read += len(entries)
 		return ctx.Err()
 	})
 	if err != nil {
@@ -97,8 +104,16 @@ func (l *Ledger) load(ctx context.Context, st State, putBack bool) error {
 		return err
 	}
 	l.takeOver(next, at, before, asked)
+	if read >= collectEvery {
+		debug.FreeOSMemory()
+	}
 	return nil
 }
+
+// collectEvery is after how many entries the collector is called. What reading leaves behind is twice what the index
+// takes, and a process that lets its heap grow to five times what is alive would grow by all of it; the index itself
+// holds no pointers, so a collection costs next to nothing.
+const collectEvery = 200_000
 
 // feedBefore is how many changes from before a load the feed is given, so that a shim that reconnects to a node that
 // was restarted misses nothing.
