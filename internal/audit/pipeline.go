@@ -84,13 +84,18 @@ func Open(ctx context.Context, store Store, opt Options) (*Pipeline, error) {
 	// A store that has newer rows than the spill (its folder was emptied) and a clock that was set back must not make
 	// new events look like old ones. A store that cannot say so now is asked again before it gets the first row.
 	asked, done := context.WithTimeout(ctx, time.Second)
-	if stored, err := store.Last(asked); err == nil {
-		last = max(last, stored)
+	stored, err := store.Last(asked)
+	if err != nil {
+		stored = 0 // nobody can say: what is in the spill counts as on its way
+	}
+	last = max(last, stored)
+	if s.bytes() == 0 {
+		stored = last // nothing is on its way: a stop has nothing to wait for
 	}
 	done()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &Pipeline{
-		opt: opt, store: store, ring: newRing(ringTerms), spill: s, last: last,
+		opt: opt, store: store, ring: newRing(ringTerms), spill: s, last: last, stored: stored,
 		flush: make(chan chan uint64), stop: make(chan struct{}), ended: make(chan struct{}),
 		moved: make(chan struct{}), cancel: cancel,
 	}
