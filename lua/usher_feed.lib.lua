@@ -27,7 +27,7 @@ return function (usher, ask, client)
 	end
 
 	local function put_out(session, answer, id)
-		local reason, outcome = { condition = "policy-violation", text = answer.text }, session.destroyed and "gone" or "ejected";
+		local reason, outcome, last = { condition = "policy-violation", text = answer.text }, session.destroyed and "gone" or "ejected", now() + 2;
 		local function close()
 			session:close(reason);
 			destroy_session(session, answer.text); -- on 0.12 closing does nothing to a hibernating WebSocket session
@@ -36,11 +36,11 @@ return function (usher, ask, client)
 		end
 		for _, seat in ipairs(seats(session)) do seat.room:set_role(true, seat.nick, nil, answer.text); end
 		session.usher_refused = answer; -- for joins in the meantime
-		if not session.bosh_wait then return close(); end
-		-- BOSH: the kick has used up the held request, and the stream error needs the next one. BOSH tells nobody that it
-		-- closes, so that the session would hibernate and could be resumed.
-		module:fire_event("pre-session-close", { session = session, reason = reason });
-		module:add_timer(0.3, close);
+		-- BOSH tells nobody that it closes: the session would hibernate and could be resumed.
+		if session.bosh_wait then module:fire_event("pre-session-close", { session = session, reason = reason }); end
+		if not session.bosh_wait or session.hibernating then return close(); end
+		-- The kick has used up the request that BOSH holds. The stream error needs the next one, for which a slow client takes its time.
+		module:add_timer(0.1, function () if session.destroyed or session.requests[1] or now() >= last then close(); else return 0.1; end end);
 	end
 
 	-- Asks about a session as a whole, or about one seat of it.

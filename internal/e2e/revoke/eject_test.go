@@ -1,10 +1,16 @@
 package revoke_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
@@ -82,6 +88,43 @@ func TestRevoke_ASessionInNoRoomIsClosedAsWell(t *testing.T) {
 				t.Errorf("by %s the stream ended with: %v", via, err)
 			}
 		}
+	})
+}
+
+// The way out of the room uses up the request that BOSH holds, and a client on a slow network takes its time for the next.
+func TestRevoke_ASlowBOSHClientStillSeesWhyItsStreamEnded(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		to, err := url.Parse(s.Prosody.BOSHURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host }}
+		var slow atomic.Bool
+		network := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if slow.Load() {
+				pause(700 * time.Millisecond)
+			}
+			forward.ServeHTTP(w, r)
+		}))
+		t.Cleanup(func() { network.CloseClientConnections(); network.Close() })
+		victim, err := client.Dial(e2e.Context(t), client.Options{URL: network.URL + to.Path, Domain: e2e.Domain, Token: holder(t, "victim")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(victim.Close)
+		if err := victim.Login(e2e.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := victim.Join(e2e.Context(t), e2e.Room("daily"), "victim"); err != nil {
+			t.Fatal(err)
+		}
+		slow.Store(true)
+		s.revoke(t, jti("victim"))
+		var ended *client.StreamError
+		if err := victim.Ended(e2e.Context(t)); !errors.As(err, &ended) || ended.Condition != "policy-violation" {
+			t.Fatalf("the stream ended with: %v", err)
+		}
+		s.mustBeReported(t, ended.Text, victim.JID)
 	})
 }
 
