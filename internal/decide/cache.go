@@ -122,18 +122,25 @@ func (c *cache) grantFor(name sum) (string, sum) {
 	mac.Write(name[:])
 	var grant sum
 	mac.Sum(grant[:0])
-	return grantSpelling.EncodeToString(grant[:]), grant
+	var text [43]byte // grantSpelling.EncodedLen(len(grant))
+	grantSpelling.Encode(text[:], grant[:])
+	return string(text[:]), grant
 }
 
 // keep takes a proof into the younger generation, in place of one that it had under these names.
 func (c *cache) keep(p *Proven) {
 	young := c.current.Load().young
 	young.tokens.Store(p.name, p)
-	young.grants.Store(p.grant, p)
+	if t := p.told.Load(); t != nil {
+		young.grants.Store(t.name, p)
+	}
 	if young.weight.Add(int64(p.weight())) >= c.most {
 		c.turn(young)
 	}
 }
+
+// grant gives a proof its second name.
+func (c *cache) grant(name sum, p *Proven) { c.current.Load().young.grants.Store(name, p) }
 
 // turn makes a generation the older one, unless somebody did.
 func (c *cache) turn(full *generation) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/keys"
+	"github.com/usher-im/usher/internal/token"
 )
 
 // proofs are made out of nothing: what a cache does with them does not depend on what they prove.
@@ -27,10 +28,11 @@ func nameOfProof(n int) (name sum) {
 
 // add keeps the n-th proof and gives its grant.
 func (p *proofs) add(n int) string {
-	proven := &Proven{name: nameOfProof(n), profile: p.profile, issuer: p.issuer}
-	proven.Grant, proven.grant = p.grantFor(proven.name)
+	proven := &Proven{Claims: &token.Claims{}, name: nameOfProof(n), profile: p.profile, issuer: p.issuer}
+	grant, name := p.grantFor(proven.name)
+	proven.told.Store(&Told{name: name})
 	p.keep(proven)
-	return proven.Grant
+	return grant
 }
 
 func (p *proofs) size() int {
@@ -39,7 +41,7 @@ func (p *proofs) size() int {
 }
 
 func TestCache_HoldsNoMoreThanItMay(t *testing.T) {
-	one := uint64((&Proven{}).weight())
+	one := uint64((&Proven{Claims: &token.Claims{}}).weight())
 	p := newProofs(100 * one)
 	for n := range 10_000 {
 		p.add(n)
@@ -54,7 +56,7 @@ func TestCache_HoldsNoMoreThanItMay(t *testing.T) {
 
 func TestCache_KeepsWhatIsUsedAndForgetsBothNamesOfWhatIsNot(t *testing.T) {
 	now := time.Now()
-	p := newProofs(100 * uint64((&Proven{}).weight()))
+	p := newProofs(100 * uint64((&Proven{Claims: &token.Claims{}}).weight()))
 	byToken, byGrant, idle := nameOfProof(1), p.add(2), p.add(3)
 	p.add(1)
 	for n := range 1000 {
@@ -81,7 +83,7 @@ func TestCache_ATokensHashIsNoGrant(t *testing.T) {
 }
 
 func TestCache_HoldsItsBoundWhenManyUseItAtOnce(t *testing.T) {
-	p := newProofs(200 * uint64((&Proven{}).weight()))
+	p := newProofs(200 * uint64((&Proven{Claims: &token.Claims{}}).weight()))
 	grants := [4]string{p.add(1), p.add(2), p.add(3), p.add(4)}
 	var wg sync.WaitGroup
 	for w, grant := range grants {

@@ -171,7 +171,7 @@ func (e *explainer) room(c *token.Claims) {
 		e.out.Checks[len(e.out.Checks)-1].Config = config
 		return
 	}
-	p := &Proven{Claims: *c, room: e.trial.profile.rooms.Prepare(roomClaim(c))}
+	p := &Proven{Claims: c, room: e.trial.profile.rooms.Prepare(roomClaim(c))}
 	mismatch := tenantMismatch(c, e.question)
 	e.add("room", config, e.trial.profile.judgeRoom(p, e.question, mismatch))
 }

@@ -24,7 +24,7 @@ func (d *Door) judge(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	if v.Problem = d.judgeRevocation(ctx, p, v, now); v.Problem != nil {
 		return
 	}
-	v.TenantMismatch = tenantMismatch(&proven.Claims, q)
+	v.TenantMismatch = tenantMismatch(proven.Claims, q)
 	if q.Stage == Connect {
 		v.Problem = d.claimJTI(ctx, q, proven, now)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -15,43 +16,34 @@ import (
 	"github.com/usher-im/usher/internal/token"
 )
 
-// Proven is a token whose signature was good, with all that follows from its claims alone. It never changes, and is
-// shared by every question that shows the token again. Time, revocation, replay and room are not in it: they are
+// Proven is a token whose signature was good, with all that follows from its claims alone. It is shared by every question
+// that shows the token again, and nothing in it changes but what Tell remembers. Time, revocation, replay and room are not in it: they are
 // judged each time.
 type Proven struct {
-	Claims      token.Claims
+	Claims      *token.Claims
 	Algorithm   token.Algorithm
 	Kid         string // as the header has it
 	KeyID       string // the key that verified, as revocations name it
 	Fingerprint [16]byte
 	Times       token.Times
 
-	UserID       string // by revocation.user_claim
-	User         json.RawMessage
-	FeatureNotes []string
-	Affiliation  string
-	RoomPolicy   *policy.RoomPolicy
-
-	// Grant is the handle that joins are asked with.
-	Grant string
+	UserID      string // by revocation.user_claim
+	User        json.RawMessage
+	Affiliation string
+	RoomPolicy  *policy.RoomPolicy
 	// ExpiresAt and RecheckAt are Unix seconds; 0: not set.
 	ExpiresAt, RecheckAt int64
-	// Full and Short are what Options.Encode made of it.
-	Full, Short []byte
 
-	// Features (nil: no map at all) and RevocationKeys, the opaque names under which the feed would call for this session,
-	// are there for Options.Encode. They are not kept: the collector would walk over thousands of them for nothing.
-	Features       map[string]bool
-	RevocationKeys []string
-
-	name, grant sum // in the cache
-	host        string
-	profile     *profile
-	issuer      *issuer
-	generation  uint64
-	notAfter    time.Time // of the key; zero: no end
-	marks       revocation.Marks
-	room        room.Prepared
+	door       *Door
+	name       sum // in the cache
+	told       atomic.Pointer[Told]
+	host       string
+	profile    *profile
+	issuer     *issuer
+	generation uint64
+	notAfter   time.Time // of the key; zero: no end
+	marks      revocation.Marks
+	room       room.Prepared
 	// static is the first failure among audience, subject and required claims, which depend on nothing but the
 	// claims and the config; nil where they pass.
 	static *reason.Problem
@@ -63,7 +55,7 @@ func (p *Proven) stands(now time.Time) bool {
 }
 
 // weight is roughly the memory that p holds, in bytes.
-func (p *Proven) weight() int { return 1024 + 2*len(p.Claims.Raw) + len(p.Full) + len(p.User) }
+func (p *Proven) weight() int { return 2400 + 2*len(p.Claims.Raw) + len(p.Claims.Context.Raw) }
 
 // prove runs the checks up to the signature, or finds that they were run before.
 func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, now time.Time) {
@@ -84,11 +76,8 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 		v.Claimed, v.IssuerBlock = t.token, t.issuer.Iss
 		return
 	}
-	proven.RevocationKeys = d.options.Revocations.FeedKeys(&proven.marks)
 	proven.name = name
-	proven.Grant, proven.grant = d.proven.grantFor(name)
-	proven.Full, proven.Short = d.options.Encode(proven)
-	proven.Features, proven.RevocationKeys = nil, nil
+	t.letGo()
 	d.proven.keep(proven)
 	v.Proven = proven
 }
@@ -101,7 +90,7 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 		return nil, problem
 	}
 	p := &Proven{
-		Claims:      *c,
+		Claims:      c,
 		Algorithm:   t.algorithm,
 		Kid:         t.token.Header.Kid,
 		KeyID:       t.key.ID,
@@ -111,6 +100,7 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 		User:        policy.User(c),
 		Affiliation: policy.Affiliation(c),
 		RoomPolicy:  policy.Room(c),
+		door:        t.door,
 		host:        strings.Clone(t.host),
 		profile:     t.profile,
 		issuer:      t.issuer,
@@ -119,7 +109,6 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 		room:        t.profile.rooms.Prepare(roomClaim(c)),
 		static:      t.issuer.judgeClaims(c, t.profile.domainFor(t.host)),
 	}
-	p.Features, p.FeatureNotes = policy.Features(c.Context.Features, t.issuer.features)
 	p.marks = revocation.MarksOf(p.subject())
 	if times.Expires != 0 {
 		p.ExpiresAt = ceilSeconds(times.Expires + t.issuer.time.Leeway.Milliseconds())
@@ -129,6 +118,9 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 	}
 	return p, nil
 }
+
+// letGo parts a proven token from what its proof does not need: its first two parts lie in the request's buffer.
+func (t *trial) letGo() { t.token.SigningInput, t.token.Signature = nil, nil }
 
 // subject is what revocations match a token by.
 func (p *Proven) subject() revocation.Subject {

@@ -38,11 +38,10 @@ type RoomPolicy struct {
 
 // Room gives the token's room policy, nil where it has none.
 func Room(c *token.Claims) *RoomPolicy {
-	p := RoomPolicy{Lobby: c.Context.Lobby, Password: c.Context.Password, SecurityBypass: c.Context.SecurityBypass}
-	if p == (RoomPolicy{}) {
+	if c.Context.Lobby == nil && c.Context.Password == nil && !c.Context.SecurityBypass {
 		return nil
 	}
-	return &p
+	return &RoomPolicy{Lobby: c.Context.Lobby, Password: c.Context.Password, SecurityBypass: c.Context.SecurityBypass}
 }
 
 // User is context.user as signed. A token without a context but with user_id gives {"id": user_id}, as upstream.

@@ -98,7 +98,7 @@ func (r Rules) add(p *Prepared, room string) *reason.Problem {
 	case p.claim.Regex:
 		return r.addPattern(p, room)
 	}
-	p.names = append(p.names, r.namesIn(room)...)
+	r.addNames(p, room)
 	return nil
 }
 
@@ -121,18 +121,17 @@ func (r Rules) wildcard(room string) *reason.Problem {
 	return &reason.Problem{Code: reason.RoomMismatch, Detail: fmt.Sprintf("room %q stands for any room (rooms.wildcard: deny)", room)}
 }
 
-// namesIn gives the rooms that a claim names. Where domains are not verified, a claim may name the tenant with the room,
+// addNames adds the rooms that a claim names. Where domains are not verified, a claim may name the tenant with the room,
 // as upstream lets it; it never opens a room of another tenant by its ending, as upstream does.
-func (r Rules) namesIn(room string) []name {
+func (r Rules) addNames(p *Prepared, room string) {
 	folded, ok := decodedProfile.prepare(room)
 	if !ok || folded == "" {
-		return nil
+		return
 	}
-	names := []name{{name: decoded(folded)}}
+	p.names = append(p.names, name{name: decoded(folded)})
 	if tenant, own := splitTenant(folded); tenant != "" && !r.VerifyDomain {
-		names = append(names, name{tenant: tenant, name: decoded(own)})
+		p.names = append(p.names, name{tenant: tenant, name: decoded(own)})
 	}
-	return names
 }
 
 // Match decides whether the claim opens the room at a. Names first, then the tenant.

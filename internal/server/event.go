@@ -25,10 +25,10 @@ func eventOf(q *decide.Question, v *decide.Verdict, id string, start time.Time, 
 	case v.Proven != nil:
 		p := v.Proven
 		e.Proven = true
-		addClaims(&e, &p.Claims)
+		addClaims(&e, p.Claims)
 		e.UserID, e.Kid, e.Alg, e.Fingerprint = p.UserID, p.KeyID, string(p.Algorithm), p.Fingerprint
-		if e.Detail == "" {
-			e.Detail = strings.Join(p.FeatureNotes, "; ")
+		if v.Allow() {
+			e.Detail = strings.Join(p.Tell().Notes, "; ")
 		}
 	case v.Claimed != nil:
 		t := v.Claimed

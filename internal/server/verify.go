@@ -75,7 +75,7 @@ func (s *Server) answer(caller string, body, out []byte) ([]byte, said) {
 	if v.Problem != nil && v.Problem.Code.Info().Unavailable {
 		return wire.AppendUnavailable(out, v.Problem.Code, id), unavailable
 	}
-	return wire.AppendAnswer(out, &v, id), judged
+	return wire.AppendAnswer(out, &v, v.Told(), id), judged
 }
 
 // decide asks the door, unless too many questions wait there already, or the client's address floods us with tokens

@@ -14,12 +14,12 @@ import (
 // EncodeProven writes what every allow says of a proven token, as members that follow others (each with a comma before
 // it): all of it for the question that showed the token, and what a join needs for one that came with the grant. It is
 // written by hand, since it stands on the way of every new token: encoding/json takes ten times as long.
-func EncodeProven(p *decide.Proven) (full, short []byte) {
+func EncodeProven(p *decide.Proven, given decide.Given) (full, short []byte) {
 	scratch := scratches.Get().(*[]byte)
 	defer scratches.Put(scratch)
 	b := appendAffiliation((*scratch)[:0], p)
 	joins := len(b)
-	b = appendIdentity(b, p)
+	b = appendIdentity(b, p, given)
 	*scratch = b
 	full = bytes.Clone(b) // kept for long, so without room that is not used
 	return full, full[:joins:joins]
@@ -51,19 +51,19 @@ func appendRoomPolicy(b []byte, r *policy.RoomPolicy) []byte {
 }
 
 // appendIdentity writes what a session needs once, beside what a join needs.
-func appendIdentity(b []byte, p *decide.Proven) []byte {
-	b = appendText(b, "grant", p.Grant)
-	if p.Features != nil {
-		b = appendFeatures(appendName(b, "features"), p.Features)
+func appendIdentity(b []byte, p *decide.Proven, given decide.Given) []byte {
+	b = appendText(b, "grant", given.Grant)
+	if given.Features != nil {
+		b = appendFeatures(appendName(b, "features"), given.Features)
 	}
-	b = appendClaims(appendName(b, "claims"), &p.Claims)
+	b = appendClaims(appendName(b, "claims"), p.Claims)
 	if p.Claims.Context.Present || p.User != nil {
 		b = appendContext(appendName(b, "context"), p)
 	}
 	b = appendSeconds(b, "expires_at", p.ExpiresAt)
 	b = appendSeconds(b, "recheck_at", p.RecheckAt)
-	if len(p.RevocationKeys) > 0 {
-		b = appendStrings(appendName(b, "revocation_keys"), p.RevocationKeys)
+	if len(given.RevocationKeys) > 0 {
+		b = appendStrings(appendName(b, "revocation_keys"), given.RevocationKeys)
 	}
 	return b
 }
@@ -103,8 +103,9 @@ func appendClaims(b []byte, c *token.Claims) []byte {
 	return append(b, '}')
 }
 
-// AppendAnswer writes the body of a verdict (status 200) to b. NeedToken and allows are written from prepared parts.
-func AppendAnswer(b []byte, v *decide.Verdict, decisionID string) []byte {
+// AppendAnswer writes the body of a verdict (status 200) to b. told is what EncodeProven made of the token where it is
+// an allow that rests on one.
+func AppendAnswer(b []byte, v *decide.Verdict, told []byte, decisionID string) []byte {
 	switch {
 	case v.NeedToken:
 		return append(b, `{"need":"token"}`...)
@@ -113,14 +114,7 @@ func AppendAnswer(b []byte, v *decide.Verdict, decisionID string) []byte {
 	}
 	b = append(b, `{"allow":true,"decision_id":"`...)
 	b = append(b, decisionID...)
-	b = append(b, '"')
-	switch {
-	case v.Proven == nil:
-	case v.Full:
-		b = append(b, v.Proven.Full...)
-	default:
-		b = append(b, v.Proven.Short...)
-	}
+	b = append(append(b, '"'), told...)
 	if v.TenantMismatch {
 		b = append(b, `,"tenant_mismatch":true`...)
 	}

@@ -156,37 +156,45 @@ func FuzzParseQuestion(f *testing.F) {
 	})
 }
 
-// proven is a token as the golden answers show it.
-func proven(t *testing.T, payload string, p decide.Proven) *decide.Proven {
+// proven is a token as the golden answers show it, with what is told of it in full and for a join.
+type proven struct {
+	*decide.Proven
+	full, short []byte
+}
+
+func newProven(t *testing.T, payload string, p *decide.Proven, given decide.Given) proven {
 	t.Helper()
-	p.Claims = claimsOf(t, payload)
-	p.User = policy.User(&p.Claims)
-	p.RoomPolicy = policy.Room(&p.Claims)
-	p.Grant = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
+	claims := claimsOf(t, payload)
+	p.Claims, p.User, p.RoomPolicy = &claims, policy.User(&claims), policy.Room(&claims)
 	p.ExpiresAt = 1790000000
-	p.Full, p.Short = EncodeProven(&p)
-	return &p
+	given.Grant = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
+	full, short := EncodeProven(p, given)
+	return proven{p, full, short}
 }
 
 func TestAnswer_AllowsAreWrittenAsTheGoldenFiles(t *testing.T) {
-	full := proven(t, `{"iss":"my-app","sub":"meet.example.com","room":"daily","context":{"user":{"id":"u-1","name":"Ada \"A\" Lövelace"},"group":"staff","room":{"lobby":false,"password":"","security_bypass":true},"tenant":"acme"}}`,
-		decide.Proven{Affiliation: "owner", Features: map[string]bool{"recording": true, "livestreaming": false}, RecheckAt: 1790000010, RevocationKeys: []string{"k1", "k2"}})
-	plain := proven(t, `{"iss":"my-app","sub":"*","room":"*"}`, decide.Proven{Affiliation: "member", RevocationKeys: []string{"k1"}})
-	user := proven(t, `{"iss":"my-app","sub":"*","room":"*","user_id":"u-1"}`, decide.Proven{Affiliation: "member", RevocationKeys: []string{"k1"}})
-	bypass := proven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"user":{"security_bypass":true}}}`, decide.Proven{Affiliation: "owner"})
-	for name, v := range map[string]decide.Verdict{
-		"answer-allow-connect":       {Full: true, Proven: full, TenantMismatch: true},
-		"answer-allow-connect-plain": {Full: true, Proven: plain},
-		"answer-allow-connect-user":  {Full: true, Proven: user},
-		"answer-allow-guest":         {Full: true},
-		"answer-allow-join":          {Proven: bypass},
-		"answer-allow-join-mismatch": {Proven: plain, TenantMismatch: true},
-		"answer-deny":                {Problem: &reason.Problem{Code: reason.RoomMismatch, Detail: "never shown"}},
-		"answer-deny-no-code":        {Problem: &reason.Problem{Code: reason.TokenExpired}, Proven: full},
-		"answer-need-token":          {NeedToken: true},
+	full := newProven(t, `{"iss":"my-app","sub":"meet.example.com","room":"daily","context":{"user":{"id":"u-1","name":"Ada \"A\" Lövelace"},"group":"staff","room":{"lobby":false,"password":"","security_bypass":true},"tenant":"acme"}}`,
+		&decide.Proven{Affiliation: "owner", RecheckAt: 1790000010},
+		decide.Given{Features: map[string]bool{"recording": true, "livestreaming": false}, RevocationKeys: []string{"k1", "k2"}})
+	plain := newProven(t, `{"iss":"my-app","sub":"*","room":"*"}`, &decide.Proven{Affiliation: "member"}, decide.Given{RevocationKeys: []string{"k1"}})
+	user := newProven(t, `{"iss":"my-app","sub":"*","room":"*","user_id":"u-1"}`, &decide.Proven{Affiliation: "member"}, decide.Given{RevocationKeys: []string{"k1"}})
+	bypass := newProven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"user":{"security_bypass":true}}}`, &decide.Proven{Affiliation: "owner"}, decide.Given{})
+	for name, c := range map[string]struct {
+		verdict decide.Verdict
+		told    []byte
+	}{
+		"answer-allow-connect":       {decide.Verdict{TenantMismatch: true}, full.full},
+		"answer-allow-connect-plain": {decide.Verdict{}, plain.full},
+		"answer-allow-connect-user":  {decide.Verdict{}, user.full},
+		"answer-allow-guest":         {decide.Verdict{}, nil},
+		"answer-allow-join":          {decide.Verdict{}, bypass.short},
+		"answer-allow-join-mismatch": {decide.Verdict{TenantMismatch: true}, plain.short},
+		"answer-deny":                {decide.Verdict{Problem: &reason.Problem{Code: reason.RoomMismatch, Detail: "never shown"}}, nil},
+		"answer-deny-no-code":        {decide.Verdict{Problem: &reason.Problem{Code: reason.TokenExpired}}, nil},
+		"answer-need-token":          {decide.Verdict{NeedToken: true}, nil},
 	} {
 		id, _ := decisionID(t, name)
-		sameJSON(t, name, AppendAnswer(nil, &v, id))
+		sameJSON(t, name, AppendAnswer(nil, &c.verdict, c.told, id))
 	}
 	id, _ := decisionID(t, "answer-unavailable")
 	sameJSON(t, "answer-unavailable", AppendUnavailable(nil, reason.KeyUnavailable, id))
@@ -195,7 +203,7 @@ func TestAnswer_AllowsAreWrittenAsTheGoldenFiles(t *testing.T) {
 func TestAnswer_EveryReasonIsJSONAndNeverShowsItsDetail(t *testing.T) {
 	for _, info := range reason.All() {
 		v := decide.Verdict{Problem: &reason.Problem{Code: info.Code, Detail: "DETAIL"}}
-		for _, body := range [][]byte{AppendAnswer(nil, &v, "ID"), AppendUnavailable(nil, info.Code, "ID")} {
+		for _, body := range [][]byte{AppendAnswer(nil, &v, nil, "ID"), AppendUnavailable(nil, info.Code, "ID")} {
 			if !json.Valid(body) || strings.Contains(string(body), "DETAIL") {
 				t.Errorf("%s: %s", info.Code, body)
 			}
@@ -205,8 +213,8 @@ func TestAnswer_EveryReasonIsJSONAndNeverShowsItsDetail(t *testing.T) {
 
 func TestAnswer_EmptyFeaturesDifferFromNone(t *testing.T) {
 	for want, features := range map[string]map[string]bool{`"features":{}`: {}, "": nil} {
-		p := proven(t, `{"iss":"a","sub":"b"}`, decide.Proven{Features: features})
-		got := string(AppendAnswer(nil, &decide.Verdict{Full: true, Proven: p}, "ID"))
+		p := newProven(t, `{"iss":"a","sub":"b"}`, &decide.Proven{}, decide.Given{Features: features})
+		got := string(AppendAnswer(nil, &decide.Verdict{}, p.full, "ID"))
 		if strings.Contains(got, "features") != (want != "") || !strings.Contains(got, want) {
 			t.Errorf("%v: %s", features, got)
 		}
