@@ -139,7 +139,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		return nil
 	}
 	newest := all[len(all)-1]
-	if newest.sealed.Load() {
+	if newest.sealed.Load() || newest.turned.Load() {
 		return nil
 	}
 	w, err := openWriter(ctx, newest)
@@ -158,8 +158,9 @@ func (s *Store) reopen(ctx context.Context) error {
 }
 
 // takeUp goes on with the terms that the former process left. Without them, after a crash, the slice is searched by
-// looking at its rows until it is full.
+// looking at its rows until the sealer has read them again.
 func (s *Store) takeUp(newest *slice, w *writer) error {
+	defer s.wakeSealer()
 	path := newest.path + indexExt
 	x, err := openIndex(path)
 	if errors.Is(err, os.ErrNotExist) {

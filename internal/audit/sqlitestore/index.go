@@ -109,13 +109,10 @@ func (x *index) readHead() error {
 
 // find gives the keys of the rows that may have one of the hashes.
 func (x *index) find(term audit.Term, hashes []uint32) ([]uint64, error) {
-	at := x.first
-	for t := range term {
-		at += int64(x.terms[t]) * entrySize
-	}
+	at, n := x.entries(term)
 	var keys []uint64
 	for _, h := range hashes {
-		rows, err := x.lookUp(at, x.terms[term], h)
+		rows, err := x.lookUp(at, n, h)
 		if err != nil {
 			return nil, err
 		}
@@ -125,6 +122,18 @@ func (x *index) find(term audit.Term, hashes []uint32) ([]uint64, error) {
 	}
 	return keys, nil
 }
+
+// entries says where the entries of a term begin, and how many there are.
+func (x *index) entries(term audit.Term) (at int64, n int) {
+	at = x.first
+	for t := range term {
+		at += int64(x.terms[t]) * entrySize
+	}
+	return at, x.terms[term]
+}
+
+// guess is where a page should begin in whose middle the hash is, if all are spread evenly.
+func guess(n int, hash uint32) int { return int(uint64(n)*uint64(hash)>>32) - window/2 }
 
 // addKeys turns numbers of rows into keys, one by one where they are few, else from all the keys at once.
 func (x *index) addKeys(keys []uint64, rows []uint32) ([]uint64, error) {
@@ -153,9 +162,9 @@ func (x *index) addKeys(keys []uint64, rows []uint32) ([]uint64, error) {
 func (x *index) lookUp(at int64, n int, hash uint32) ([]uint32, error) {
 	target := uint64(hash) << 32
 	low, high := 0, n // the first entry of the hash, or above it, is among these or is high
-	guess := int(uint64(n)*uint64(hash)>>32) - window/2
+	next := guess(n, hash)
 	for try := 0; low < high; try++ {
-		begin := max(min(guess, high-window), low)
+		begin := max(min(next, high-window), low)
 		end := min(begin+window, high)
 		entries, err := x.read(at, begin, end-begin)
 		if err != nil {
@@ -164,14 +173,14 @@ func (x *index) lookUp(at int64, n int, hash uint32) ([]uint32, error) {
 		i, _ := slices.BinarySearch(entries, target)
 		switch {
 		case i == 0 && begin > low:
-			high, guess = begin, begin-window
+			high, next = begin, begin-window
 		case i == len(entries) && end < high:
-			low, guess = end, end
+			low, next = end, end
 		default:
 			return x.collect(at, n, begin+i, entries[i:], hash)
 		}
 		if try > 0 {
-			guess = (low + high - window) / 2
+			next = (low + high - window) / 2
 		}
 	}
 	return x.collect(at, n, low, nil, hash)

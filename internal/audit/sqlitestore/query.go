@@ -56,6 +56,7 @@ func (f *search) newestFirst(ctx context.Context, all []*slice) (audit.Page, err
 	ahead := 1
 	if _, hashes := audit.Hasher(0).Search(&f.q); len(hashes) > 0 {
 		ahead = fanOut
+		f.warm(all)
 	}
 	var page audit.Page
 	var asked []chan found
@@ -116,6 +117,12 @@ func (f *search) in(ctx context.Context, sl *slice) found {
 	w, err := f.way(sl)
 	if err != nil || w.nowhere() {
 		return found{err: err}
+	}
+	if w.known {
+		var out found
+		if p := sl.openPages(); p != nil && f.visit(p, w.keys, func(k uint64, e audit.Event) bool { out.add(k, e); return len(out.events) < f.q.Limit }) == nil {
+			return out
+		}
 	}
 	r, err := sl.open(ctx)
 	if err != nil {

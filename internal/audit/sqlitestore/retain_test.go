@@ -103,3 +103,27 @@ func TestStore_QueriesGoOnWhileSlicesAreDeleted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestStore_SliceThatWasClosedForItsAgeTakesNoMoreRows(t *testing.T) {
+	now := storetest.Now
+	s := openIn(t, t.TempDir(), Options{Now: func() time.Time { return now }})
+	rows := storetest.Rows(storetest.Events(200))
+	if err := s.Append(t.Context(), rows[:100]); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(25 * time.Hour)
+	s.changes.Lock() // the sealer is kept from it
+	s.turnOld()
+	err := s.Append(t.Context(), rows[100:])
+	s.changes.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle(t, s)
+	if all, _ := s.all(); len(all) != 2 || !all[0].sealed.Load() {
+		t.Errorf("%d slices, want a sealed one and a new one", len(all))
+	}
+	if n := howMany(t, s, audit.Query{User: "user-4"}); n != 18 {
+		t.Errorf("%d events of the user, want 18", n)
+	}
+}

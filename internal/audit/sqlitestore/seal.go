@@ -17,6 +17,9 @@ func (s *Store) sealer(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
+		if err := s.recall(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Logger.Warn(fmt.Sprintf("the newest audit file is searched slowly until it is full: %v", err))
+		}
 		waiting := s.unsealed()
 		for i, sl := range waiting {
 			// Many that wait make every search slow: then less rest is taken.
@@ -39,6 +42,22 @@ func (s *Store) sealer(ctx context.Context) {
 
 // workMost is how much of a step's time counts as work, to be followed by a rest: waiting for the disk is none.
 const workMost = 100 * time.Millisecond
+
+// recall reads the search terms of the newest slice where the former process left none. Writing waits for it, a fifth of
+// a second at most; the spill holds what comes.
+func (s *Store) recall(ctx context.Context) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	w := s.writer
+	if w == nil || w.rows == 0 || w.slice.terms.Load() != nil {
+		return nil
+	}
+	t, err := readTerms(ctx, w.db)
+	if err == nil {
+		w.slice.terms.Store(t)
+	}
+	return err
+}
 
 // mostUnsealed is how many slices may wait before sealing takes the time it needs, saturated or not.
 const mostUnsealed = 8

@@ -26,6 +26,7 @@ type slice struct {
 	opening sync.Mutex
 	reader  *reader
 	index   *index
+	pages   *pages
 	terms   atomic.Pointer[terms] // of a slice that this process wrote from its first row on and has not sealed
 	touched atomic.Int64          // Unix seconds of the last query
 }
@@ -140,6 +141,22 @@ func (sl *slice) candidates(q *audit.Query) (keys []uint64, ok bool, err error) 
 	return keys, err == nil, err
 }
 
+// openPages opens a sealed slice to read single rows; nil where it is not sealed, or has to be read by SQLite.
+func (sl *slice) openPages() *pages {
+	sl.opening.Lock()
+	defer sl.opening.Unlock()
+	// A file that is not sealed may be open for writing in this process, and closing it would take those locks away.
+	if sl.pages != nil || !sl.sealed.Load() {
+		return sl.pages
+	}
+	p, err := openPages(sl.path)
+	if err != nil {
+		return nil
+	}
+	sl.pages = p
+	return p
+}
+
 // loadIndex opens the slice's index, nil where it has none yet. The caller has opening.
 func (sl *slice) loadIndex() (*index, error) {
 	if sl.index != nil || !sl.sealed.Load() && !sl.foreign {
@@ -177,6 +194,10 @@ func (sl *slice) closeReader() error {
 	if sl.index != nil {
 		err = errors.Join(err, sl.index.file.Close())
 		sl.index = nil
+	}
+	if sl.pages != nil {
+		err = errors.Join(err, sl.pages.file.Close())
+		sl.pages = nil
 	}
 	return err
 }

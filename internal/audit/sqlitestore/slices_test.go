@@ -339,3 +339,33 @@ func TestStore_GoodEndLeavesTheTermsForTheNextProcess(t *testing.T) {
 		}
 	}
 }
+
+func TestStore_CrashCostsTheTermsOnlyUntilTheyAreReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	rows := storetest.Rows(storetest.Events(80))
+	s := openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), rows[:70]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := s.all()
+	if err := os.Remove(all[0].path + indexExt); err != nil { // a crash would not have left it
+		t.Fatal(err)
+	}
+	s = openIn(t, dir, small(storetest.Now))
+	if err := s.Append(t.Context(), rows[70:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.recall(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, _ = s.all()
+	if held := all[0].terms.Load(); held == nil || len(held.keys) != 80 {
+		t.Error("the terms were not read again")
+	}
+	if n := howMany(t, s, audit.Query{User: "user-4"}); n != 7 {
+		t.Errorf("%d events of the user, want 7", n)
+	}
+}

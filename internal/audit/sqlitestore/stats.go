@@ -56,6 +56,15 @@ func (f *search) count(ctx context.Context, sl *slice, q audit.StatsQuery, tally
 			return err
 		}
 	}
+	if w.known {
+		var events []audit.Event
+		if p := sl.openPages(); p != nil && f.visit(p, w.keys, func(_ uint64, e audit.Event) bool { events = append(events, e); return true }) == nil {
+			for i := range events {
+				add(events[i].Time.UnixMilli(), tally.Key(&events[i]), 1)
+			}
+			return nil
+		}
+	}
 	r, err := sl.open(ctx)
 	if err != nil {
 		return err
