@@ -55,7 +55,6 @@ type trial struct {
 	profile *profile
 	host    string
 	raw     string
-	signed  sum // the SHA-256 of its first two parts
 	now     time.Time
 
 	token      *token.Token
@@ -130,7 +129,7 @@ func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
 }
 
 func (t *trial) signature(context.Context) *reason.Problem {
-	if err := t.algorithm.VerifySum(t.key.Material, t.token.SigningInput, t.signed, t.token.Signature); err != nil {
+	if err := t.algorithm.Verify(t.key.Material, t.token.SigningInput, t.token.Signature); err != nil {
 		return &reason.Problem{Code: reason.SignatureInvalid, Detail: "the signature does not verify with key " + quote(t.key.ID)}
 	}
 	return nil

@@ -41,8 +41,7 @@ func (d *Door) Explain(ctx context.Context, q *Question, now time.Time) Explanat
 	if problem != nil {
 		return Explanation{Reason: problem.Code, Checks: []Check{{Name: "profile", Result: Failed, Reason: problem.Code, Detail: problem.Detail, Config: "profiles"}}}
 	}
-	_, signed := nameOf(p.Name, q.Host, q.Token)
-	e := explainer{door: d, trial: trial{door: d, profile: p, host: q.Host, raw: q.Token, signed: signed, now: now}, question: q}
+	e := explainer{door: d, trial: trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}, question: q}
 	if q.Token == "" {
 		e.add("shape", "profiles."+p.Name+".guests", p.judgeGuest(q))
 	} else {
@@ -143,7 +142,8 @@ func (e *explainer) revocation(ctx context.Context, c *token.Claims) {
 		e.skip("revocation", "is judged for tokens whose key was found")
 		return
 	}
-	proven, problem := e.trial.proven()
+	_, signed := nameOf("", "", e.trial.raw)
+	proven, problem := e.trial.proven(signed)
 	if problem != nil {
 		e.skip("revocation", "needs times that can be read")
 		return

@@ -63,7 +63,7 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	if v.Proven = d.proven.seen(name, now); v.Proven != nil {
 		return
 	}
-	t := trial{door: d, profile: p, host: q.Host, raw: q.Token, signed: signed, now: now}
+	t := trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}
 	if v.Problem = t.run(ctx); v.Problem != nil {
 		v.Claimed = t.token
 		if t.issuer != nil {
@@ -71,7 +71,7 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 		}
 		return
 	}
-	proven, problem := t.proven()
+	proven, problem := t.proven(signed)
 	if v.Problem = problem; problem != nil {
 		v.Claimed, v.IssuerBlock = t.token, t.issuer.Iss
 		return
@@ -83,7 +83,7 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 }
 
 // proven draws from a verified token all that its claims alone decide.
-func (t *trial) proven() (*Proven, *reason.Problem) {
+func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 	c := &t.token.Claims
 	times, problem := c.Times(t.issuer.time.Timestamps)
 	if problem != nil {
@@ -94,7 +94,7 @@ func (t *trial) proven() (*Proven, *reason.Problem) {
 		Algorithm:   t.algorithm,
 		Kid:         t.token.Header.Kid,
 		KeyID:       t.key.ID,
-		Fingerprint: [16]byte(t.signed[:16]),
+		Fingerprint: [16]byte(signed[:16]),
 		Times:       times,
 		UserID:      t.profile.userOf(c),
 		User:        policy.User(c),
