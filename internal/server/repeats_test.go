@@ -18,7 +18,7 @@ func TestRepeats_MemoryIsBoundedWhateverComes(t *testing.T) {
 	}
 	held := 0
 	for n := range r.shards {
-		held += len(r.shards[n].young) + len(r.shards[n].old)
+		held += r.shards[n].young.used + r.shards[n].old.used
 	}
 	if held > 2*10*shards {
 		t.Errorf("%d questions are remembered, and may be %d", held, 2*10*shards)
@@ -45,5 +45,19 @@ func TestRepeats_ARepeatKeepsItsDecisionForAMinute(t *testing.T) {
 	}
 	if _, seen := ask("cred:prosody", "a", 4*time.Minute); seen != fresh {
 		t.Error("it was remembered for longer than two minutes")
+	}
+}
+
+func TestRepeats_ManyAreToldApart(t *testing.T) {
+	r, now := newRepeats(time.Minute), time.Now()
+	const many = 20_000
+	var first [many]string
+	for n := range many {
+		first[n], _ = r.remember("", fmt.Sprint(n), []byte("a"), audit.NewID(now), now)
+	}
+	for n := range many {
+		if id, seen := r.remember("", fmt.Sprint(n), []byte("a"), audit.NewID(now), now); seen != repeated || id != first[n] {
+			t.Fatalf("question %d of %d was %d and got %s, not %s", n, many, seen, id, first[n])
+		}
 	}
 }
