@@ -75,8 +75,8 @@ func (r *run) serve(name string, flags ...string) (*target, error) {
 }
 
 // bareHandler starts the floor; with check it also checks signatures.
-func (r *run) bareHandler(name string, check bool, on int) (*target, error) {
-	args := []string{"as-floor", core(on)}
+func (r *run) bareHandler(name string, check bool, on int, flags ...string) (*target, error) {
+	args := append([]string{"as-floor", core(on)}, flags...)
 	if check {
 		var heads []string
 		for _, alg := range fixture.Algorithms() {

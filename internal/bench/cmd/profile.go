@@ -20,6 +20,7 @@ type profileCmd struct {
 	Plan    string  `default:"seen" enum:"seen,new,mixed,bad,joins" help:"Which tokens are shown: seen, new, mixed, bad, joins."`
 	Alg     string  `default:"RS256" help:"Their algorithm."`
 	Audit   bool    `help:"With the audit."`
+	Floor   bool    `help:"The bare handler instead, with its bare checks."`
 	Seconds float64 `default:"5"`
 	Out     string  `default:"dist/profile" help:"Folder of the profiles."`
 	Lines   int     `default:"30" help:"Lines of each list."`
@@ -35,17 +36,23 @@ func (c *profileCmd) Run(ctx context.Context) error {
 	if c.Audit {
 		flags = append(flags, "--audit")
 	}
-	usher, err := r.serve("usher", flags...)
+	start := func() (*target, error) { return r.serve("usher", flags...) }
+	if c.Floor {
+		start = func() (*target, error) {
+			return r.bareHandler("the bare handler", c.Plan == "new", serverCore, flags[0])
+		}
+	}
+	loaded, err := start()
 	if err != nil {
 		return err
 	}
 	j := r.closed(load.Plan(c.Plan), token.Algorithm(c.Alg), 16)
 	j.Seconds = c.Seconds
-	result, err := r.ask(usher, j)
+	result, err := r.ask(loaded, j)
 	if err != nil {
 		return err
 	}
-	if err := usher.Stop(10 * time.Second); err != nil {
+	if err := loaded.Stop(10 * time.Second); err != nil {
 		return err
 	}
 	fmt.Printf("%d requests, %.1f µs of CPU each\n", result.Requests, perRequest(result))

@@ -45,9 +45,11 @@ type floorCmd struct {
 	Core  int    `default:"-1"`
 	Keys  string `help:"Folder of the fixture's keys: check signatures."`
 	Heads map[string]string
+
+	Profiles string
 }
 
-func (c *floorCmd) Run() error {
+func (c *floorCmd) Run(ctx context.Context) error {
 	if err := cpu.KeepTo(c.Core); err != nil {
 		return err
 	}
@@ -68,8 +70,12 @@ func (c *floorCmd) Run() error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	done, err := profiled(c.Profiles)
+	if err != nil {
+		return err
+	}
 	fmt.Println(ready + ln.Addr().String())
-	return floor.Serve(ln, keys)
+	return errors.Join(floor.Serve(ctx, ln, keys), done())
 }
 
 // serveCmd is the verifier with its listeners, as `usher serve` puts it together, but with an audit that can be left

@@ -2,6 +2,7 @@
 package floor
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -45,7 +46,7 @@ type answer struct {
 	Features       map[string]bool `json:"features,omitempty"`
 	Affiliation    string          `json:"affiliation,omitempty"`
 	Claims         *claims         `json:"claims,omitempty"`
-	Context        *context        `json:"context,omitempty"`
+	Context        *about          `json:"context,omitempty"`
 	ExpiresAt      int64           `json:"expires_at,omitempty"`
 	RevocationKeys []string        `json:"revocation_keys,omitempty"`
 }
@@ -56,7 +57,8 @@ type claims struct {
 	Room string `json:"room"`
 }
 
-type context struct {
+// about is the answer's context.
+type about struct {
 	User  user   `json:"user"`
 	Group string `json:"group"`
 }
@@ -75,15 +77,15 @@ var (
 		Allow: true, DecisionID: "01JDEXAMPLE0000000000000A2", Grant: "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA",
 		Features:    map[string]bool{"recording": true, "livestreaming": false, "transcription": true},
 		Affiliation: "owner", Claims: &claims{"my-app", "meet.example.com", "weekly-planning"},
-		Context:   &context{user{"6f1c2b1e-5b0a-000000000001", "Zoë Mustermann", "zoe@example.com", "https://cdn.example.com/a/4f439a63.png", "owner"}, "planning"},
+		Context:   &about{user{"6f1c2b1e-5b0a-000000000001", "Zoë Mustermann", "zoe@example.com", "https://cdn.example.com/a/4f439a63.png", "owner"}, "planning"},
 		ExpiresAt: 1790000000, RevocationKeys: []string{"q83vEjRWeJCr", "ze8SNFZ4kKvN", "7xI0VniQq83v", "EjRWeJAq83vE", "jRWeJCrze8SN", "FZ4kKvN7xI0V", "niQq83vEjRWe", "JAq83vEjRWeJ"},
 	}
 	short = answer{Allow: true, DecisionID: full.DecisionID, Affiliation: full.Affiliation}
 )
 
 // Serve answers every question with an allow, decoded and encoded by the fastest library that we know. With keys it
-// checks the token's signature before that, as the standard library does it, and nothing else.
-func Serve(ln net.Listener, keys map[string]any) error {
+// checks the token's signature before that, as the standard library does it, and nothing else. It ends with ctx.
+func Serve(ctx context.Context, ln net.Listener, keys map[string]any) error {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, JSONEncoder: json.Marshal, JSONDecoder: json.Unmarshal})
 	app.Post("/v1/verify", func(c *fiber.Ctx) error {
 		var q question
@@ -100,6 +102,8 @@ func Serve(ln net.Listener, keys map[string]any) error {
 		}
 		return c.JSON(&full)
 	})
+	stop := context.AfterFunc(ctx, func() { _ = app.Shutdown() })
+	defer stop()
 	return app.Listener(ln)
 }
 
