@@ -54,7 +54,7 @@ func TestRepeats_ARepeatKeepsItsDecisionForAMinute(t *testing.T) {
 
 func TestRepeats_ManyAreToldApart(t *testing.T) {
 	r, now := newRepeats(time.Minute), time.Now()
-	const many = 20_000
+	const many = 50_000
 	var first [many]string
 	for n := range many {
 		first[n], _ = r.remember("", fmt.Sprint(n), []byte("a"), audit.NewID(now), now)

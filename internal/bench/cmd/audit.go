@@ -11,19 +11,19 @@ import (
 // auditRate is the decisions a second at which the audit is measured.
 const auditRate = 20_000
 
-// audit compares the verifier with its audit on and off at a fixed rate. What the audit uses of the CPU, its store on
-// disk included, is the difference between both.
+// audit compares the verifier with its audit on and off at a fixed rate, on both cores: on one, whoever has it makes the
+// other wait. What the audit uses of the CPU, its store on disk included, is the difference between both.
 func (r *run) audit() error {
-	on, err := r.serve("usher with its audit", "--audit")
+	on, err := r.serve("usher with its audit", "--audit", core(-1))
 	if err != nil {
 		return err
 	}
-	off, err := r.serve("usher without audit")
+	off, err := r.serve("usher without audit", core(-1))
 	if err != nil {
 		return err
 	}
 	j := r.closed(load.Seen, token.RS256, 16)
-	j.Rate, j.Seconds = auditRate, r.seconds(2)
+	j.Rate, j.Seconds, j.Core = auditRate, r.seconds(2), -1
 	var all contests
 	with, without := all.add(on, j), all.add(off, j)
 	if err := all.measure(r); err != nil {
