@@ -31,6 +31,7 @@ type commands struct {
 	Floor floorCmd `cmd:"" name:"as-floor" hidden:"" help:"The server that it is compared with."`
 	Load  loadCmd  `cmd:"" name:"as-load" hidden:"" help:"One load, as JSON on stdin."`
 	Join  joinCmd  `cmd:"" name:"as-clients" hidden:"" help:"Clients that log in and join, as JSON on stdin."`
+	Held  heldCmd  `cmd:"" name:"as-sessions" hidden:"" help:"Clients that log in and stay, as JSON on stdin."`
 }
 
 type runCmd struct {
@@ -49,6 +50,8 @@ var parts = []struct {
 	{"http", (*run).http},
 	{"audit", (*run).audit},
 	{"join", (*run).join},
+	{"scale", (*run).scale},
+	{"redis", (*run).redis},
 }
 
 func names() []string {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/usher-im/usher/internal/bench/fixture"
@@ -46,6 +47,9 @@ func newRun(ctx context.Context, c *runCmd) (*run, error) {
 		}
 	}
 	r.report = report.Report{Machine: report.ThisMachine(), Started: time.Now().UTC(), Quick: r.quick}
+	if err := raiseFileLimit(); err != nil {
+		return nil, err
+	}
 	var err error
 	if r.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -60,6 +64,20 @@ func newRun(ctx context.Context, c *runCmd) (*run, error) {
 		return nil, fmt.Errorf("make a folder to work in: %w", err)
 	}
 	return r, fixture.WriteKeys(r.dir)
+}
+
+// raiseFileLimit gives this process, and all that it starts, as many files as the system lets them have. Go raises its
+// own limit by itself but hands the old one to its children, unless it is set explicitly.
+func raiseFileLimit() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("raise the limit of open files: %w", err)
+	}
+	return nil
 }
 
 // close ends what was started, the last first.
