@@ -46,7 +46,7 @@ func BenchmarkDecide(b *testing.B) {
 		again(b, h.Door, string(alg)+"/warm", qs)
 		for n := range qs {
 			v := h.Door.Decide(context.Background(), &qs[n], now)
-			qs[n] = decide.Question{Grant: v.Proven.Tell().Grant, Host: fixture.Host(0), Stage: decide.Join, Room: fixture.Room}
+			qs[n] = decide.Question{Grant: v.Proven.Grant(), Host: fixture.Host(0), Stage: decide.Join, Room: fixture.Room}
 		}
 		again(b, h.Door, string(alg)+"/grant", qs)
 	}

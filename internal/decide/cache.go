@@ -1,11 +1,11 @@
 package decide
 
 import (
-	"crypto/hmac"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"hash"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,39 +17,38 @@ import (
 // sum names a proof, by the token that was shown or by the grant that was given for it.
 type sum [sha256.Size]byte
 
-// cache keeps what signatures have proven, under the hash of the token and under the grant. Reading takes no lock.
+// cache keeps what signatures have proven, under the hash of the token. Reading takes no lock.
 //
 // It holds two generations. The younger takes what comes, and what is used of the older; when it weighs half of what the
-// cache may, it becomes the older one, and that is dropped as a whole. So both names of a proof go together, letting go
-// costs nothing, and a newcomer always gets its turn: a session joins seconds after it connected, and a cache that admits
-// by frequency would drop the very grants that are about to be shown.
+// cache may, it becomes the older one, and that is dropped as a whole. So letting go costs nothing, and a newcomer always
+// gets its turn: a session joins seconds after it connected, and a cache that admits by frequency would drop the very
+// proofs whose grants are about to be shown.
 type cache struct {
-	macs    sync.Pool // of hash.Hash, keyed by the secret of this cache
-	most    int64     // the weight of one generation
+	// halves make grants out of names and names out of grants, each half of a name under its own key.
+	halves  [2]cipher.Block
+	most    int64 // the weight of one generation
 	current atomic.Pointer[generations]
 	turning sync.Mutex
 }
 
 type generations struct{ young, old *generation }
 
-// generation has maps of their own for tokens and grants, so that who knows a token cannot pass its hash off as a grant.
 type generation struct {
-	tokens, grants *xsync.Map[sum, *Proven]
-	weight         atomic.Int64
+	tokens *xsync.Map[sum, *Proven]
+	weight atomic.Int64
 }
 
 func newGeneration(size int) *generation {
-	return &generation{
-		tokens: xsync.NewMap[sum, *Proven](xsync.WithPresize(size)),
-		grants: xsync.NewMap[sum, *Proven](xsync.WithPresize(size)),
-	}
+	return &generation{tokens: xsync.NewMap[sum, *Proven](xsync.WithPresize(size))}
 }
 
 func newCache(maxWeight uint64) *cache {
-	var secret [32]byte
-	rand.Read(secret[:]) // never fails, since Go 1.24
 	c := &cache{most: int64(maxWeight / 2)}
-	c.macs.New = func() any { return hmac.New(sha256.New, secret[:]) }
+	for n := range c.halves {
+		var key [32]byte
+		rand.Read(key[:])                      // never fails, since Go 1.24
+		c.halves[n], _ = aes.NewCipher(key[:]) // fails by the length of the key alone
+	}
 	c.current.Store(&generations{newGeneration(0), newGeneration(0)})
 	return c
 }
@@ -77,9 +76,19 @@ func secondDot(raw string) int {
 	return first + second
 }
 
-// seen gives the proof of a token that was shown before, if everything that it rested on still stands.
+// seen gives the proof under a name, if everything that it rested on still stands. What only the older generation has,
+// the younger takes.
 func (c *cache) seen(name sum, now time.Time) *Proven {
-	return c.find(func(g *generation) *xsync.Map[sum, *Proven] { return g.tokens }, name, now)
+	all := c.current.Load()
+	if p, ok := all.young.tokens.Load(name); ok && p.stands(now) {
+		return p
+	}
+	p, ok := all.old.tokens.Load(name)
+	if !ok || !p.stands(now) {
+		return nil
+	}
+	c.keep(p)
+	return p
 }
 
 // granted gives the proof behind a grant. Asked from another host or profile, or after a reload, it is not known.
@@ -91,56 +100,39 @@ func (c *cache) granted(grant string, p *profile, host string, now time.Time) *P
 	if _, err := grantSpelling.Decode(name[:], bytesOf(grant)); err != nil {
 		return nil
 	}
-	proven := c.find(func(g *generation) *xsync.Map[sum, *Proven] { return g.grants }, name, now)
+	for n, half := range c.halves {
+		part := name[n*aes.BlockSize:][:aes.BlockSize]
+		half.Decrypt(part, part)
+	}
+	proven := c.seen(name, now)
 	if proven == nil || proven.profile != p || proven.host != host {
 		return nil
 	}
 	return proven
 }
 
-// find looks through both generations; what only the older has, the younger takes.
-func (c *cache) find(among func(*generation) *xsync.Map[sum, *Proven], name sum, now time.Time) *Proven {
-	all := c.current.Load()
-	if p, ok := among(all.young).Load(name); ok && p.stands(now) {
-		return p
-	}
-	p, ok := among(all.old).Load(name)
-	if !ok || !p.stands(now) {
-		return nil
-	}
-	c.keep(p)
-	return p
-}
-
 var grantSpelling = base64.RawURLEncoding.Strict()
 
-// grantFor makes the grant of a proof: an HMAC under a key that lives as long as this cache.
-func (c *cache) grantFor(name sum) (string, sum) {
-	mac := c.macs.Get().(hash.Hash)
-	defer c.macs.Put(mac)
-	mac.Reset()
-	mac.Write(name[:])
-	var grant sum
-	mac.Sum(grant[:0])
-	var text [43]byte // grantSpelling.EncodedLen(len(grant))
-	grantSpelling.Encode(text[:], grant[:])
-	return string(text[:]), grant
+// grantFor makes the grant of a proof: its name, encrypted under keys that live as long as this cache. Who knows a token
+// knows its name and still cannot make a grant of it, and whatever else is shown as a grant decrypts to no name.
+func (c *cache) grantFor(name sum) string {
+	for n, half := range c.halves {
+		part := name[n*aes.BlockSize:][:aes.BlockSize]
+		half.Encrypt(part, part)
+	}
+	var text [43]byte // grantSpelling.EncodedLen(len(name))
+	grantSpelling.Encode(text[:], name[:])
+	return string(text[:])
 }
 
-// keep takes a proof into the younger generation, in place of one that it had under these names.
+// keep takes a proof into the younger generation, in place of one that it had under this name.
 func (c *cache) keep(p *Proven) {
 	young := c.current.Load().young
 	young.tokens.Store(p.name, p)
-	if t := p.told.Load(); t != nil {
-		young.grants.Store(t.name, p)
-	}
 	if young.weight.Add(int64(p.weight())) >= c.most {
 		c.turn(young)
 	}
 }
-
-// grant gives a proof its second name.
-func (c *cache) grant(name sum, p *Proven) { c.current.Load().young.grants.Store(name, p) }
 
 // turn makes a generation the older one, unless somebody did.
 func (c *cache) turn(full *generation) {

@@ -1,7 +1,9 @@
 package decide
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,18 +23,13 @@ func newProofs(maxWeight uint64) *proofs {
 	return &proofs{cache: newCache(maxWeight), profile: &profile{}, issuer: &issuer{keys: &keys.Ring{}}}
 }
 
-func nameOfProof(n int) (name sum) {
-	binary.BigEndian.PutUint64(name[:], uint64(n))
-	return name
-}
+func nameOfProof(n int) sum { return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))) }
 
 // add keeps the n-th proof and gives its grant.
 func (p *proofs) add(n int) string {
 	proven := &Proven{Claims: &token.Claims{}, name: nameOfProof(n), profile: p.profile, issuer: p.issuer}
-	grant, name := p.grantFor(proven.name)
-	proven.told.Store(&Told{name: name})
 	p.keep(proven)
-	return grant
+	return p.grantFor(proven.name)
 }
 
 func (p *proofs) size() int {
@@ -54,7 +51,7 @@ func TestCache_HoldsNoMoreThanItMay(t *testing.T) {
 	}
 }
 
-func TestCache_KeepsWhatIsUsedAndForgetsBothNamesOfWhatIsNot(t *testing.T) {
+func TestCache_KeepsWhatIsUsedAndForgetsWhatIsNot(t *testing.T) {
 	now := time.Now()
 	p := newProofs(100 * uint64((&Proven{Claims: &token.Claims{}}).weight()))
 	byToken, byGrant, idle := nameOfProof(1), p.add(2), p.add(3)
@@ -79,6 +76,23 @@ func TestCache_ATokensHashIsNoGrant(t *testing.T) {
 	name := nameOfProof(1)
 	if p.granted(grantSpelling.EncodeToString(name[:]), p.profile, "", time.Now()) != nil {
 		t.Error("who knows a token can make a grant of it")
+	}
+}
+
+func TestCache_HalvesOfGrantsMakeNone(t *testing.T) {
+	p := newProofs(1 << 20)
+	var a, b sum
+	for grant, into := range map[string]*sum{p.add(1): &a, p.add(2): &b} {
+		if _, err := grantSpelling.Decode(into[:], []byte(grant)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, halves := range map[string][2][]byte{
+		"of two": {a[:16], b[16:]}, "swapped": {a[16:], a[:16]}, "the same twice": {a[:16], a[:16]},
+	} {
+		if p.granted(grantSpelling.EncodeToString(slices.Concat(halves[:]...)), p.profile, "", time.Now()) != nil {
+			t.Errorf("halves %s are taken for a grant", what)
+		}
 	}
 }
 

@@ -260,10 +260,10 @@ func TestDecide_ATokenProvenInOneProfileIsProvenInNoOther(t *testing.T) {
 func TestGrant_StandsForTheTokenOnItsOwnHostAlone(t *testing.T) {
 	h := open(t, twoProfiles)
 	v := h.ask(t, decide.Question{Token: signed(t, good()), Stage: decide.Connect})
-	if !v.Allow() || v.Proven.Tell().Grant == "" || !v.Full {
+	if !v.Allow() || v.Proven.Grant() == "" || !v.Full {
 		t.Fatalf("%+v", v)
 	}
-	join := decide.Question{Grant: v.Proven.Tell().Grant, Stage: decide.Join, Room: daily}
+	join := decide.Question{Grant: v.Proven.Grant(), Stage: decide.Join, Room: daily}
 	if v := h.ask(t, join); !v.Allow() || v.Full {
 		t.Fatalf("the grant's own host is refused: %+v", v)
 	}
@@ -290,7 +290,7 @@ func flipLast(c byte) string {
 func TestGrant_IsJudgedAfreshEachTime(t *testing.T) {
 	h := open(t, base)
 	v := h.ask(t, decide.Question{Token: signed(t, good("jti", "t1")), Stage: decide.Connect})
-	join := decide.Question{Grant: v.Proven.Tell().Grant, Stage: decide.Join, Room: daily, Host: host}
+	join := decide.Question{Grant: v.Proven.Grant(), Stage: decide.Join, Room: daily, Host: host}
 	if v := h.Decide(t.Context(), &join, now.Add(2*time.Hour)); code(v) != reason.TokenExpired {
 		t.Errorf("expired: got %q", code(v))
 	}
@@ -318,7 +318,7 @@ func TestRecheck_ARunOutTokenStaysUnlessTheProfileCloses(t *testing.T) {
 		if close := c.policy == "close"; close != (v.Proven.RecheckAt == now.Add(time.Hour+40*time.Second).Unix()) {
 			t.Errorf("%s: recheck_at is %d", c.policy, v.Proven.RecheckAt)
 		}
-		q := decide.Question{Grant: v.Proven.Tell().Grant, Stage: decide.Recheck, Room: daily, Host: host}
+		q := decide.Question{Grant: v.Proven.Grant(), Stage: decide.Recheck, Room: daily, Host: host}
 		if v := h.Decide(t.Context(), &q, now.Add(c.after)); code(v) != c.want {
 			t.Errorf("%s after %v: got %q, want %q", c.policy, c.after, code(v), c.want)
 		}

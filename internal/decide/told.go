@@ -14,13 +14,10 @@ type Given struct {
 
 // Told is what an allow says of a proven token.
 type Told struct {
-	Grant string
 	// Full and Short are what Options.Encode made of it: all of it, and what a join needs.
 	Full, Short []byte
 	// Notes say which features were counted as false although the token has something else there.
 	Notes []string
-
-	name sum // of the grant, in the cache
 }
 
 // Tell makes what an allow says of p when it is first said, and keeps it: nothing is made for a token that is turned
@@ -30,15 +27,18 @@ func (p *Proven) Tell() *Told {
 		return t
 	}
 	features, notes := policy.Features(p.Claims.Context.Features, p.issuer.features)
-	grant, name := p.door.proven.grantFor(p.name)
-	t := &Told{Grant: grant, Notes: notes, name: name}
-	given := Given{Grant: grant, Features: features, RevocationKeys: p.door.options.Revocations.FeedKeys(&p.marks)}
-	t.Full, t.Short = p.door.options.Encode(p, given)
+	t := &Told{Notes: notes}
+	t.Full, t.Short = p.door.options.Encode(p, Given{
+		Grant: p.Grant(), Features: features, RevocationKeys: p.door.options.Revocations.FeedKeys(&p.marks),
+	})
 	if p.told.CompareAndSwap(nil, t) {
-		p.door.proven.grant(name, p)
+		return t
 	}
 	return p.told.Load()
 }
+
+// Grant is the handle that joins are asked with. It is the same each time.
+func (p *Proven) Grant() string { return p.door.proven.grantFor(p.name) }
 
 // Told is the part of an allow's answer that comes from the token: all of it where the token was shown, and what a join
 // needs where it comes with the grant. Nothing for guests, and for whatever is no allow.
