@@ -60,7 +60,7 @@ func (n Number) milliseconds(mode Timestamps) (ms int64, fault string) {
 		return 0, "is negative"
 	}
 	// A float64 holds every millisecond up to the year 9999 exactly.
-	v, err := strconv.ParseFloat(n.Text, 64)
+	v, err := n.float()
 	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
 		return 0, "is not a finite number"
 	}
@@ -71,6 +71,18 @@ func (n Number) milliseconds(mode Timestamps) (ms int64, fault string) {
 		return 0, "is past the year 9999"
 	}
 	return int64(v), ""
+}
+
+// float reads what nearly every claim has, a whole number of few digits, without the detours of a general parser.
+func (n Number) float() (float64, error) {
+	var whole int64
+	for _, c := range []byte(n.Text) {
+		if c < '0' || c > '9' || whole >= 1e15 {
+			return strconv.ParseFloat(n.Text, 64)
+		}
+		whole = 10*whole + int64(c-'0')
+	}
+	return float64(whole), nil
 }
 
 // TimeRules is what an issuer block asks of a token's times.
