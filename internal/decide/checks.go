@@ -12,6 +12,7 @@ import (
 	"github.com/usher-im/usher/internal/keys"
 	"github.com/usher-im/usher/internal/policy"
 	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/token"
 )
 
@@ -24,6 +25,7 @@ type issuer struct {
 	algorithms []token.Algorithm // empty: as the keys have it
 	time       token.TimeRules
 	features   policy.FeatureRules
+	marks      revocation.Shared
 }
 
 func newIssuer(p *profile, c *config.Issuer, n int, open func(*config.Issuer) (Keys, error)) (*issuer, error) {

@@ -109,7 +109,7 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 		room:        t.profile.rooms.Prepare(roomClaim(c)),
 		static:      t.issuer.judgeClaims(c, t.profile.domainFor(t.host)),
 	}
-	p.marks = revocation.MarksOf(p.subject())
+	p.marks = t.issuer.marks.MarksOf(p.subject())
 	if times.Expires != 0 {
 		p.ExpiresAt = ceilSeconds(times.Expires + t.issuer.time.Leeway.Milliseconds())
 		if t.profile.OnExpiry == config.Close {

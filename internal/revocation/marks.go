@@ -1,5 +1,10 @@
 package revocation
 
+import (
+	"strings"
+	"sync/atomic"
+)
+
 // Subject is what a proven token can be revoked by.
 type Subject struct {
 	Issuer string
@@ -49,7 +54,19 @@ func (m *Marks) Keys() []Key {
 }
 
 // MarksOf hashes what a token can be revoked by. Empty members name nothing and cannot be revoked by.
-func MarksOf(s Subject) Marks {
+func MarksOf(s Subject) Marks { return new(Shared).MarksOf(s) }
+
+// Shared remembers the marks that the tokens of one issuer usually have in common (issuer, key and tenant), so that a new
+// token pays for its own alone. The zero value is ready. It may be used from any number of goroutines.
+type Shared struct{ last atomic.Pointer[sharedMarks] }
+
+type sharedMarks struct {
+	issuer, keyID, tenant         string
+	issuerMark, keyMark, allRooms Key
+}
+
+// MarksOf is the function of that name.
+func (x *Shared) MarksOf(s Subject) Marks {
 	m := Marks{IssuedAt: s.IssuedAt}
 	m.add(kindToken, Key(s.Fingerprint))
 	if s.JTI != "" {
@@ -58,10 +75,27 @@ func MarksOf(s Subject) Marks {
 	if s.User != "" {
 		m.add(kindUser, keyOf(kindUser, s.Issuer, s.User))
 	}
+	tenant := tenantOf(s.Tenant)
+	common := x.of(s.Issuer, s.KeyID, tenant)
 	if s.KeyID != "" {
-		m.add(kindKey, keyOf(kindKey, s.Issuer, s.KeyID))
+		m.add(kindKey, common.keyMark)
 	}
-	m.add(kindIssuer, keyOf(kindIssuer, "", s.Issuer))
-	m.addRooms(s.Rooms, s.Tenant)
+	m.add(kindIssuer, common.issuerMark)
+	if tenant != "" {
+		m.add(kindRoom, common.allRooms)
+	}
+	m.addRooms(s.Rooms, tenant)
 	return m
+}
+
+func (x *Shared) of(issuer, keyID, tenant string) *sharedMarks {
+	if c := x.last.Load(); c != nil && c.issuer == issuer && c.keyID == keyID && c.tenant == tenant {
+		return c
+	}
+	c := &sharedMarks{
+		issuer: strings.Clone(issuer), keyID: strings.Clone(keyID), tenant: strings.Clone(tenant),
+		issuerMark: keyOf(kindIssuer, "", issuer), keyMark: keyOf(kindKey, issuer, keyID), allRooms: roomsOf(tenant),
+	}
+	x.last.Store(c)
+	return c
 }

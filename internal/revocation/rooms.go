@@ -14,13 +14,6 @@ import (
 //	[tenant]        every token of this tenant
 //	[tenant]name    tokens of this tenant that name this room
 func (m *Marks) addRooms(rooms []string, tenant string) {
-	tenant = strings.ToLower(tenant)
-	if tenant == "*" {
-		tenant = "" // any tenant: it names none
-	}
-	if tenant != "" {
-		m.add(kindRoom, keyOf(kindRoom, "", "[", tenant, "]"))
-	}
 	for _, claimed := range rooms {
 		name, ok := roomName(claimed)
 		if !ok {
@@ -31,6 +24,17 @@ func (m *Marks) addRooms(rooms []string, tenant string) {
 			m.add(kindRoom, keyOf(kindRoom, "", "[", tenant, "]", name))
 		}
 	}
+}
+
+// roomsOf is the mark of all rooms of a tenant.
+func roomsOf(tenant string) Key { return keyOf(kindRoom, "", "[", tenant, "]") }
+
+// tenantOf is a sub as the tenant that it names; "*" names none.
+func tenantOf(sub string) string {
+	if sub == "*" {
+		return ""
+	}
+	return strings.ToLower(sub)
 }
 
 // roomValue brings what a person wrote into the form that is kept: a name as a token claims it, a [tenant], or a JID,
