@@ -26,7 +26,8 @@ type sum [sha256.Size]byte
 type cache struct {
 	// halves make grants out of names and names out of grants, each half of a name under its own key.
 	halves  [2]cipher.Block
-	most    int64 // the weight of one generation
+	rooms   sync.Pool // of *sum, to encrypt and decrypt in: what a cipher.Block is given escapes
+	most    int64     // the weight of one generation
 	current atomic.Pointer[generations]
 	turning sync.Mutex
 }
@@ -49,6 +50,7 @@ func newCache(maxWeight uint64) *cache {
 		rand.Read(key[:])                      // never fails, since Go 1.24
 		c.halves[n], _ = aes.NewCipher(key[:]) // fails by the length of the key alone
 	}
+	c.rooms.New = func() any { return new(sum) }
 	c.current.Store(&generations{newGeneration(0), newGeneration(0)})
 	return c
 }
@@ -93,10 +95,11 @@ func (c *cache) seen(name sum, now time.Time) *Proven {
 
 // granted gives the proof behind a grant. Asked from another host or profile, or after a reload, it is not known.
 func (c *cache) granted(grant string, p *profile, host string, now time.Time) *Proven {
-	var name sum
-	if len(grant) != grantSpelling.EncodedLen(len(name)) {
+	if len(grant) != grantSpelling.EncodedLen(len(sum{})) {
 		return nil
 	}
+	name := c.rooms.Get().(*sum)
+	defer c.rooms.Put(name)
 	if _, err := grantSpelling.Decode(name[:], bytesOf(grant)); err != nil {
 		return nil
 	}
@@ -104,7 +107,7 @@ func (c *cache) granted(grant string, p *profile, host string, now time.Time) *P
 		part := name[n*aes.BlockSize:][:aes.BlockSize]
 		half.Decrypt(part, part)
 	}
-	proven := c.seen(name, now)
+	proven := c.seen(*name, now)
 	if proven == nil || proven.profile != p || proven.host != host {
 		return nil
 	}
@@ -116,12 +119,14 @@ var grantSpelling = base64.RawURLEncoding.Strict()
 // grantFor makes the grant of a proof: its name, encrypted under keys that live as long as this cache. Who knows a token
 // knows its name and still cannot make a grant of it, and whatever else is shown as a grant decrypts to no name.
 func (c *cache) grantFor(name sum) string {
+	grant := c.rooms.Get().(*sum)
+	defer c.rooms.Put(grant)
 	for n, half := range c.halves {
-		part := name[n*aes.BlockSize:][:aes.BlockSize]
-		half.Encrypt(part, part)
+		at := n * aes.BlockSize
+		half.Encrypt(grant[at:], name[at:])
 	}
-	var text [43]byte // grantSpelling.EncodedLen(len(name))
-	grantSpelling.Encode(text[:], name[:])
+	var text [43]byte // grantSpelling.EncodedLen(len(grant))
+	grantSpelling.Encode(text[:], grant[:])
 	return string(text[:])
 }
 
