@@ -61,7 +61,7 @@ func (r *run) join() error {
 	tokens := fixture.RoamingTokens(token.RS256, manyTokens, time.Now())
 	for _, release := range releases {
 		if err := r.joinOn(release, tokens); err != nil {
-			return fmt.Errorf("Prosody %s: %w", release.Name, err)
+			return fmt.Errorf("join on Prosody %s: %w", release.Name, err)
 		}
 	}
 	return nil
@@ -108,20 +108,24 @@ func (r *run) joinOn(release prosody.Release, tokens []string) error {
 	return nil
 }
 
-// entrance starts a Prosody; without a verifier it lets everybody in.
-func (r *run) entrance(release prosody.Release, v *verifier.Verifier) (*entrance, error) {
+// entrance starts a Prosody, with further modules beside those that clients need; without a verifier it lets everybody
+// in.
+func (r *run) entrance(release prosody.Release, v *verifier.Verifier, modules ...string) (*entrance, error) {
 	dir, err := r.folder("prosody")
 	if err != nil {
 		return nil, err
 	}
-	opt := prosody.Options{Release: release, Dir: dir, Domain: fixture.Domain, LogLevel: "info", Global: network}
+	root, err := proc.RepoRoot()
+	if err != nil {
+		return nil, err
+	}
+	opt := prosody.Options{
+		Release: release, Dir: dir, Domain: fixture.Domain, LogLevel: "info", Global: network, Modules: modules,
+		PluginPaths: []string{filepath.Join(root, "internal/bench/join/modules")},
+	}
 	if v != nil {
-		root, err := proc.RepoRoot()
-		if err != nil {
-			return nil, err
-		}
 		opt.Authentication, opt.MUCModules = "usher", []string{"muc_usher"}
-		opt.PluginPaths = []string{filepath.Join(root, "lua")}
+		opt.PluginPaths = append(opt.PluginPaths, filepath.Join(root, "lua"))
 		opt.Global += fmt.Sprintf("usher_url = %q\n", v.URL)
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)

@@ -21,6 +21,7 @@ type profileCmd struct {
 	Alg     string  `default:"RS256" help:"Their algorithm."`
 	Audit   bool    `help:"With the audit."`
 	Floor   bool    `help:"The bare handler instead, with its bare checks."`
+	Prosody bool    `help:"Prosody instead, each release: where its time goes while clients join, and the shim's share."`
 	Seconds float64 `default:"5"`
 	Out     string  `default:"dist/profile" help:"Folder of the profiles."`
 	Lines   int     `default:"30" help:"Lines of each list."`
@@ -32,6 +33,9 @@ func (c *profileCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer r.close()
+	if c.Prosody {
+		return r.profileProsody(c.Lines)
+	}
 	flags := []string{"--profiles=" + r.out}
 	if c.Audit {
 		flags = append(flags, "--audit")
