@@ -127,6 +127,24 @@ func TestPackage_HoldsWhatIsThere(t *testing.T) {
 	}
 }
 
+// One look-up of a method by a name that the linker cannot know (kong's Parse and Run, text/template) makes it keep every
+// public method of every library: 9 MB. go build -ldflags=-dumpdep ./cmd/usher names who does it, by <ReflectMethod>.
+// Built as tests build it, so that nothing is compiled twice; without cgo it is a little smaller.
+func TestBinary_IsSmall(t *testing.T) {
+	const most = 26_000_000
+	name := filepath.Join(t.TempDir(), "usher")
+	if out, err := exec.Command("go", "build", "-ldflags", "-s -w", "-o", name, "../cmd/usher").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > most {
+		t.Errorf("the stripped binary has %d bytes, more than %d", info.Size(), most)
+	}
+}
+
 func TestUnit_IsOneThatSystemdTakes(t *testing.T) {
 	unit := read(t, "systemd/usher.service")
 	for _, line := range []string{"User=usher", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "StateDirectory=usher", "ExecStart=/usr/bin/usher serve"} {

@@ -19,7 +19,7 @@ import (
 
 // node is how commands name the running node that they talk to.
 type node struct {
-	Server string `help:"Admin listener of the node to ask. Else $$USHER_SERVER, else admin.listen of the config." placeholder:"URL" env:"USHER_SERVER"`
+	Server string `help:"Admin listener of the node to ask. Else $$${env}, else admin.listen of the config." placeholder:"URL" env:"USHER_SERVER"`
 }
 
 // client talks to the admin listener.

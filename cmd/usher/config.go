@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -16,7 +17,7 @@ type configCmd struct {
 type configCheckCmd struct{}
 
 // Run also opens the keys, as serve would: a config whose key files cannot be used is no good config.
-func (*configCheckCmd) Run(c *commands, io streams) error {
+func (*configCheckCmd) Run(_ context.Context, c *commands, io streams) error {
 	cfg, err := c.load(io)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func summary(cfg *config.Config) string {
 
 type configExampleCmd struct{}
 
-func (*configExampleCmd) Run(s streams) error {
+func (*configExampleCmd) Run(_ context.Context, _ *commands, s streams) error {
 	_, err := io.WriteString(s.out, config.Example())
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +18,7 @@ type configImportCmd struct {
 }
 
 // Run writes the config to stdout or --out, secrets into files of their own, and says on stderr what is left to do.
-func (cmd *configImportCmd) Run(s streams) error {
+func (cmd *configImportCmd) Run(_ context.Context, _ *commands, s streams) error {
 	result, err := prosodyconf.Import(cmd.File, prosodyconf.Options{LookupEnv: os.LookupEnv, InlineSecrets: cmd.InlineSecrets})
 	if err != nil {
 		return &failure{exitUsage, err}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -22,7 +23,7 @@ type credentialCreateCmd struct {
 	Name string `required:"" help:"Who it is for, as audit rows will show it." placeholder:"NAME"`
 }
 
-func (cmd *credentialCreateCmd) Run(c *commands, io streams) error {
+func (cmd *credentialCreateCmd) Run(_ context.Context, c *commands, io streams) error {
 	role, err := credential.ParseRole(cmd.Role)
 	if err != nil {
 		return &failure{exitUsage, err}
@@ -44,7 +45,7 @@ type credentialListCmd struct {
 	JSON bool `help:"As JSON, one object per line."`
 }
 
-func (cmd *credentialListCmd) Run(c *commands, io streams) error {
+func (cmd *credentialListCmd) Run(_ context.Context, c *commands, io streams) error {
 	f, err := c.credentials(io)
 	if err != nil {
 		return err
@@ -71,7 +72,7 @@ type credentialDeleteCmd struct {
 	Name string `arg:"" help:"The credential's name."`
 }
 
-func (cmd *credentialDeleteCmd) Run(c *commands, io streams) error {
+func (cmd *credentialDeleteCmd) Run(_ context.Context, c *commands, io streams) error {
 	f, err := c.credentials(io)
 	if err != nil {
 		return err

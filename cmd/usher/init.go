@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"text/template"
 
 	"github.com/usher-im/usher/internal/config"
 )
@@ -20,69 +20,60 @@ type initCmd struct {
 }
 
 // firstConfig is short on purpose: a reader sees what is theirs. `usher config example` shows all the rest.
-var firstConfig = template.Must(template.New("config").Parse(`# usher's first config, written by ` + "`usher init`" + `. What is left out has a default: see docs/configuration.md, or
+const firstConfig = `# usher's first config, written by ` + "`usher init`" + `. What is left out has a default: see docs/configuration.md, or
 # every key with its meaning in ` + "`usher config example`" + `. ` + "`usher config check`" + ` tells what is wrong with this file.
-{{- with .DataDir}}
-
-# Revocations and audit. As a service: /var/lib/usher, which is the default.
-data_dir: {{.}}
-{{- end}}
-
+%s
 profiles:
   default:
-{{- if .Domain}}
-    domain: {{printf "%q" .Domain}} # what a token's sub must say
-{{- else}}
-    # domain: meet.example.com # what a token's sub must say; left out, the Prosody host that asks
-{{- end}}
+    %s
     rooms:
-{{- if .Jitsi}}
-      create: deny # the focus opens rooms. On plain Prosody: allow
-{{- else}}
-      create: allow # a token opens its room. In Jitsi the focus does, so there: deny
-{{- end}}
+      %s
     issuers:
-      - iss: {{printf "%q" .Issuer}}
+      - iss: %q
         keys:
           - secret_file: app.secret # whoever has it can write tokens for every room
-        audiences: [{{printf "%q" .Aud}}]
-`))
+        audiences: [%q]
+`
 
-var prosodyLines = template.Must(template.New("prosody").Parse(`-- For Prosody's config. plugin_paths is where usher's modules are: mod_auth_usher.lua and the files beside it.
+const prosodyLines = `-- For Prosody's config. plugin_paths is where usher's modules are: mod_auth_usher.lua and the files beside it.
 plugin_paths = { "/usr/share/usher/prosody" }
 
-VirtualHost "{{.Host}}"
+VirtualHost "%[1]s"
     authentication = "usher"
 
-Component "conference.{{.Host}}" "muc"
+Component "conference.%[1]s" "muc"
     modules_enabled = { "muc_usher" }
-`))
+`
+
+// text is the config that goes into folder. The service's own folder needs no data_dir: the default is made for it.
+func (cmd *initCmd) text(folder string) string {
+	dataDir := "\n# Revocations and audit. As a service: /var/lib/usher, which is the default.\ndata_dir: usher-data\n"
+	if folder == "/etc/usher" {
+		dataDir = ""
+	}
+	domain := "# domain: meet.example.com # what a token's sub must say; left out, the Prosody host that asks"
+	if cmd.Domain != "" {
+		domain = fmt.Sprintf("domain: %q # what a token's sub must say", cmd.Domain)
+	}
+	create := "create: allow # a token opens its room. In Jitsi the focus does, so there: deny"
+	if cmd.Jitsi {
+		create = "create: deny # the focus opens rooms. On plain Prosody: allow"
+	}
+	return fmt.Sprintf(firstConfig, dataDir, domain, create, cmd.Issuer, cmd.Aud)
+}
 
 // Run writes a config and a secret of its own, and gives the lines for Prosody. What is there already stays.
-func (cmd *initCmd) Run(c *commands, s streams) error {
+func (cmd *initCmd) Run(_ context.Context, c *commands, s streams) error {
 	path := c.Config
 	if path == "" {
 		path = "usher.yaml"
 	}
 	folder := filepath.Dir(path)
-	values := struct {
-		*initCmd
-		DataDir, Host string
-	}{initCmd: cmd, DataDir: "usher-data", Host: cmd.Domain}
-	if values.Host == "" {
-		values.Host = "meet.example.com"
-	}
-	if folder == "/etc/usher" {
-		values.DataDir = ""
-	}
-	var text strings.Builder
-	if err := firstConfig.Execute(&text, values); err != nil {
-		return err
-	}
+	host := cmp.Or(cmd.Domain, "meet.example.com")
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return fmt.Errorf("the folder for the config cannot be made: %w", err)
 	}
-	if err := writeNew(path, text.String()); errors.Is(err, fs.ErrExist) {
+	if err := writeNew(path, cmd.text(folder)); errors.Is(err, fs.ErrExist) {
 		return usage("%s is there already and stays as it is: name another with --config, or move it away", path)
 	} else if err != nil {
 		return fmt.Errorf("the config cannot be written: %w", err)
@@ -92,7 +83,7 @@ func (cmd *initCmd) Run(c *commands, s streams) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("the secret cannot be written: %w", err)
 	}
-	if err := cmd.say(s, path, secret, values.Host, err != nil); err != nil {
+	if err := cmd.say(s, path, secret, host, err != nil); err != nil {
 		return err
 	}
 	// What was written is judged by the same rules as what others write.
@@ -128,5 +119,6 @@ func (cmd *initCmd) say(s streams, path, secret, host string, kept bool) error {
 	fmt.Fprintf(s.err, "  usher serve%s\n", rel)
 	fmt.Fprintf(s.err, "  usher token mint --key %s --iss %s --aud %s --sub %s --room demo --user me\n", secret, cmd.Issuer, cmd.Aud, host)
 	fmt.Fprintf(s.err, "  usher doctor%s --prosody /etc/prosody/prosody.cfg.lua\n\n", rel)
-	return prosodyLines.Execute(s.out, struct{ Host string }{host})
+	_, err := fmt.Fprintf(s.out, prosodyLines, host)
+	return err
 }

@@ -11,8 +11,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/usher-im/usher/internal/config"
 )
 
@@ -77,23 +75,15 @@ func run(args []string) int {
 	defer stop()
 
 	var c commands
-	exit := -1
-	parser, err := kong.New(&c, kong.Name("usher"), kong.UsageOnError(), kong.Writers(io.out, io.err),
-		kong.Description("The token door-keeper for Prosody and Jitsi Meet."),
-		kong.Exit(func(code int) { exit = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(io))
-	if err != nil {
-		fmt.Fprintln(io.err, "usher: the command line is built wrongly:", err)
-		return exitFailed
-	}
-	command, err := parser.Parse(args)
-	if exit >= 0 { // --help has been answered
-		return exit
-	}
+	command, err := parse(&c, io, args)
 	if err != nil {
 		fmt.Fprintf(io.err, "usher: %v (see `usher --help`)\n", err)
 		return exitUsage
 	}
-	return report(io, command.Run(&c))
+	if command == nil { // --help has been answered
+		return exitDone
+	}
+	return report(io, command.Run(ctx, &c, io))
 }
 
 // report says an error once, in one line each, and gives its exit code.

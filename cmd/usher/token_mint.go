@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"encoding/json"
 	"fmt"
@@ -31,7 +32,7 @@ type tokenMintCmd struct {
 	Claim   []string `help:"Any claim, as path=json: context.user.moderator=true." placeholder:"PATH=JSON" sep:"none"`
 }
 
-func (cmd *tokenMintCmd) Run(s streams) error {
+func (cmd *tokenMintCmd) Run(_ context.Context, _ *commands, s streams) error {
 	key, err := os.ReadFile(cmd.Key)
 	if err != nil {
 		return usage("the key cannot be read: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
@@ -23,7 +24,7 @@ type built struct {
 	Contract int    `json:"contract"`
 }
 
-func (v *versionCmd) Run(io streams) error {
+func (v *versionCmd) Run(_ context.Context, _ *commands, io streams) error {
 	b := built{Version: version, Commit: "unknown", Contract: wire.Version}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		b.Go = info.GoVersion

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// command is one that runs: a leaf of commands.
+type command interface {
+	Run(ctx context.Context, c *commands, s streams) error
+}
+
+// parse reads the command line into c and gives the command that it names, or none if it asked for help and got it.
+//
+// Of kong this takes the model, the trace and the help, but neither Parse nor Run: they look methods up by a name that
+// the linker cannot know, so that it keeps every public method of every type, 9 MB that nobody calls. What Validate does
+// beyond is in check.
+func parse(c *commands, s streams, args []string) (command, error) {
+	parser, err := kong.New(c, kong.Name("usher"), kong.Writers(s.out, s.err),
+		kong.Description("The token door-keeper for Prosody and Jitsi Meet."))
+	if err != nil {
+		return nil, fmt.Errorf("the command line is built wrongly: %w", err)
+	}
+	line, err := kong.Trace(parser, args)
+	if err != nil {
+		return nil, err
+	}
+	if line.Error != nil {
+		return nil, line.Error
+	}
+	if asksHelp(line) {
+		return nil, help(line)
+	}
+	if err := line.Reset(); err != nil { // defaults and environment
+		return nil, err
+	}
+	if _, err := line.Apply(); err != nil {
+		return nil, err
+	}
+	return check(line)
+}
+
+func asksHelp(line *kong.Context) bool {
+	for _, step := range line.Path {
+		if step.Flag != nil && step.Flag == line.Model.HelpFlag {
+			return true
+		}
+	}
+	return false
+}
+
+// help shows what may follow. Commands that stand for one of theirs take its flags, so these belong to the answer.
+func help(line *kong.Context) error {
+	if err := line.PrintUsage(false); err != nil {
+		return err
+	}
+	group := line.Selected()
+	if group == nil || group.DefaultCmd == nil {
+		return nil
+	}
+	fmt.Fprintf(line.Stdout, "\nWithout a further command, usher %s is usher %s:\n\n", group.Path(), group.DefaultCmd.Path())
+	line.Path = append(line.Path, &kong.Path{Parent: group, Command: group.DefaultCmd, Flags: group.DefaultCmd.Flags})
+	return line.PrintUsage(false)
+}
+
+// check gives the command, once nothing that it needs is missing and no two flags contradict each other.
+func check(line *kong.Context) (command, error) {
+	selected := line.Selected()
+	if selected == nil {
+		selected = line.Model.Node
+	}
+	var missing []string
+	chosen := map[string]string{} // flag, by the group of which there may be one
+	for _, flag := range line.Flags() {
+		if flag.Required && !flag.Set {
+			missing = append(missing, flag.Summary())
+		}
+		for _, group := range flag.Xor {
+			if !flag.Set {
+				continue
+			}
+			if other, taken := chosen[group]; taken {
+				return nil, fmt.Errorf("--%s and --%s can't be used together", other, flag.Name)
+			}
+			chosen[group] = flag.Name
+		}
+	}
+	for _, arg := range selected.Positional {
+		if arg.Required && !arg.Set {
+			missing = append(missing, arg.Summary())
+		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("missing: %s", strings.Join(missing, ", "))
+	}
+	run, ok := selected.Target.Addr().Interface().(command)
+	if !ok {
+		return nil, fmt.Errorf("expected one of %s", names(selected.Children))
+	}
+	return run, nil
+}
+
+func names(nodes []*kong.Node) string {
+	var list []string
+	for _, node := range nodes {
+		list = append(list, node.Name)
+	}
+	return strings.Join(list, ", ")
+}
