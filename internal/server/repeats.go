@@ -30,23 +30,13 @@ type repeats struct {
 // each id is remembered for one window at least and two at most, and nothing has to be swept.
 type repeatShard struct {
 	mu         sync.Mutex
-	young, old map[xxh3.Uint128]asked
+	young, old asked
 	turned     time.Time
 	_          [24]byte // keeps neighbours out of one cache line
 }
 
-// asked holds no pointer, so that the collector passes over the whole memory.
-type asked struct {
-	body     uint64
-	decision ulid.ULID
-}
-
 func newRepeats(window time.Duration) *repeats {
-	r := &repeats{seed: maphash.MakeSeed(), window: window, most: maxAsked / shards}
-	for n := range r.shards {
-		r.shards[n].young = map[xxh3.Uint128]asked{}
-	}
-	return r
+	return &repeats{seed: maphash.MakeSeed(), window: window, most: maxAsked / shards}
 }
 
 // outcome of remembering a question.
@@ -61,26 +51,29 @@ const (
 // remember notes a question under its caller and id. For a repeat it gives the decision id of the first time.
 func (r *repeats) remember(caller, id string, body []byte, decisionID string, now time.Time) (string, outcome) {
 	var room [128]byte
-	key := xxh3.Hash128(append(append(append(room[:0], caller...), 0), id...))
-	hash := maphash.Bytes(r.seed, body)
-	s := &r.shards[key.Lo%shards]
+	name := xxh3.Hash128(append(append(append(room[:0], caller...), 0), id...))
+	q := question{
+		key: max(name.Lo, 1), also: uint32(name.Hi), body: uint32(maphash.Bytes(r.seed, body)),
+		decision: ulid.MustParse(decisionID), // it was just made
+	}
+	s := &r.shards[q.key%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if age := now.Sub(s.turned); age >= r.window || age < 0 || len(s.young) >= r.most {
-		s.old, s.young, s.turned = s.young, make(map[xxh3.Uint128]asked, len(s.young)/2), now
+	if age := now.Sub(s.turned); age >= r.window || age < 0 || s.young.used >= r.most {
+		s.old, s.young, s.turned = s.young, newAsked(s.young.used), now
 		if age >= 2*r.window {
-			s.old = nil
+			s.old = asked{}
 		}
 	}
-	first, known := s.young[key]
-	if !known {
-		first, known = s.old[key]
+	first := s.young.find(&q)
+	if first == nil {
+		first = s.old.find(&q)
 	}
 	switch {
-	case !known:
-		s.young[key] = asked{body: hash, decision: ulid.MustParse(decisionID)} // it was just made
+	case first == nil:
+		s.young.add(q)
 		return decisionID, fresh
-	case first.body != hash:
+	case first.body != q.body:
 		return "", conflicting
 	}
 	return first.decision.String(), repeated

@@ -18,7 +18,7 @@ func TestRepeats_MemoryIsBoundedWhateverComes(t *testing.T) {
 	}
 	held := 0
 	for n := range r.shards {
-		held += len(r.shards[n].young) + len(r.shards[n].old)
+		held += r.shards[n].young.used + r.shards[n].old.used
 	}
 	if held > 2*10*shards {
 		t.Errorf("%d questions are remembered, and may be %d", held, 2*10*shards)
