@@ -26,7 +26,7 @@ type asked struct {
 // fewest is how many slots a set begins with.
 const fewest = 64
 
-// newAsked has room for half as many questions as there were before, since fewer may come.
+// newAsked has room for three quarters of the questions that there were before, since fewer may come.
 func newAsked(before int) asked { return asked{slots: make([]question, max(fewest, before))} }
 
 // at is where the search for a key begins. The high half of the product spreads keys evenly over any number of slots.

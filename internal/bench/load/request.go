@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/usher-im/usher/internal/bench/fixture"
@@ -38,17 +37,12 @@ func (j *Job) question(body []byte) request {
 	return request{bytes: whole, body: whole[len(head):], host: fixture.HostAt(body)}
 }
 
-// copyFor gives a connection requests of its own to write into.
-func copyFor(all []request) []request {
-	own := make([]request, len(all))
-	for n, r := range all {
-		own[n] = r
-		own[n].bytes = bytes.Clone(r.bytes)
-		if r.body != nil {
-			own[n].body = own[n].bytes[len(r.bytes)-len(r.body):]
-		}
+// address writes what makes this use of a request its own.
+func (r *request) address(run, n uint64, host int) {
+	if r.body != nil {
+		fixture.SetID(r.body, run, n)
+		fixture.SetHost(r.body, r.host, host)
 	}
-	return own
 }
 
 // turn gives the n-th request of a connection: which of them it is, under which host.

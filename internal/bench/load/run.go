@@ -3,11 +3,9 @@ package load
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/usher-im/usher/internal/bench/cpu"
-	"github.com/usher-im/usher/internal/bench/times"
 )
 
 // Run does a job.
@@ -49,7 +47,7 @@ func (r *runner) open() error {
 
 func (r *runner) close() {
 	for _, c := range r.connections {
-		c.Close()
+		c.close()
 	}
 }
 
@@ -60,7 +58,8 @@ func (r *runner) warm() error {
 		shown := r.Job
 		shown.Plan = Seen
 		for n, q := range shown.requests(nil) {
-			status, body, err := r.connections[0].ask(&q, ^r.id, uint64(n), 0)
+			q.address(^r.id, uint64(n), 0)
+			status, body, err := r.connections[0].ask(q.bytes)
 			if err != nil {
 				return err
 			}
@@ -87,36 +86,29 @@ func grantIn(body []byte) (string, error) {
 }
 
 func (r *runner) measure() (Result, error) {
-	workers := make([]*worker, len(r.connections))
-	for i, c := range r.connections {
-		workers[i] = &worker{runner: r, connection: c, number: i, requests: copyFor(r.requests)}
+	l := &loop{runner: r, spins: r.Core >= 0}
+	defer l.close()
+	if err := l.open(); err != nil {
+		return Result{}, err
 	}
 	before, err := cpu.Of(r.PID)
 	if err != nil {
 		return Result{}, err
 	}
-	own, start := cpu.Own(), time.Now()
-	var group sync.WaitGroup
-	for _, w := range workers {
-		group.Go(func() { w.err = w.run(start) })
+	own := cpu.Own()
+	l.start = time.Now()
+	l.until = l.start.Add(time.Duration(r.Seconds * float64(time.Second)))
+	if err := l.run(); err != nil {
+		return Result{}, err
 	}
-	group.Wait()
-	took := time.Since(start)
+	took := time.Since(l.start)
 	after, err := cpu.Of(r.PID)
 	if err != nil {
 		return Result{}, err
 	}
-	out := Result{Seconds: took.Seconds(), CPU: after - before, Own: cpu.Own() - own, NextHost: r.FirstHost}
-	var all times.Histogram
-	for _, w := range workers {
-		if w.err != nil {
-			return Result{}, w.err
-		}
-		out.Requests += w.asked
-		out.Refused += w.refused
-		out.NextHost = max(out.NextHost, w.host+1)
-		all.Merge(&w.times)
-	}
-	out.P50, out.P99, out.P999 = all.At(.5), all.At(.99), all.At(.999)
-	return out, nil
+	return Result{
+		Requests: l.asked, Refused: l.refused, NextHost: max(r.FirstHost, l.host+1),
+		Seconds: took.Seconds(), CPU: after - before, Own: cpu.Own() - own,
+		P50: l.times.At(.5), P99: l.times.At(.99), P999: l.times.At(.999),
+	}, nil
 }
