@@ -116,6 +116,9 @@ func (r *run) starts() error {
 			return err
 		}
 		ready = append(ready, float64(took)/float64(time.Millisecond))
+		if err := r.settle(); err != nil {
+			return err
+		}
 		used, err := idleCPU(r.ctx, cmd.Process.Pid, time.Duration(r.seconds(4)*float64(time.Second)))
 		if err != nil {
 			return err
@@ -134,6 +137,16 @@ func (r *run) starts() error {
 	r.add("scale", "memory, idle", "MB", memory, report.Most(40))
 	r.add("scale", "CPU, idle", "% of a core", idle, nil)
 	return nil
+}
+
+// settle waits until a start has nothing left to do, which would be taken for the work of an idle node.
+func (r *run) settle() error {
+	select {
+	case <-time.After(1500 * time.Millisecond):
+		return nil
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
 }
 
 // idleCPU is the part of a core that a process uses over a while, in percent.

@@ -13,35 +13,35 @@ import (
 	"github.com/usher-im/usher/internal/revocation"
 )
 
+// stateQuery is one look at the file, since each node takes it at each heartbeat: who the store is, where its changes
+// end, and whether something has expired long enough ago to go.
+const stateQuery = `WITH last AS (SELECT seq, tag FROM changes ORDER BY seq DESC LIMIT 1)
+	SELECT (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'epoch'), (SELECT value FROM meta WHERE name = 'secret'),
+		coalesce((SELECT seq FROM last), 0), (SELECT tag FROM last),
+		EXISTS (SELECT 1 FROM revocations WHERE expires_at > 0 AND expires_at < ?1) OR EXISTS (SELECT 1 FROM marks WHERE until > 0 AND until < ?1)`
+
 // State implements revocation.Store. It also clears away what has expired, so that this happens at each heartbeat.
 func (s *Store) State(ctx context.Context, offer revocation.Identity, _ string) (revocation.State, error) {
-	if err := s.purge(ctx); err != nil {
-		return revocation.State{}, err
-	}
-	st := revocation.State{Durable: true}
-	err := s.identity(ctx, &st.Identity)
-	if errors.Is(err, sql.ErrNoRows) {
+	old := s.now().Add(-purgeAfter).UnixMilli()
+	st, due, err := s.look(ctx, old)
+	if err == nil && st.Epoch == "" {
 		if err = s.adopt(ctx, offer); err == nil {
-			err = s.identity(ctx, &st.Identity)
+			st, due, err = s.look(ctx, old)
 		}
 	}
-	if err != nil {
-		return revocation.State{}, err
+	if err == nil && due { // it is asked before it is written, since a write costs a flush to disk
+		err = s.purge(ctx, old)
 	}
-	var tag []byte
-	err = s.read.QueryRowContext(ctx, "SELECT seq, tag FROM changes ORDER BY seq DESC LIMIT 1").Scan(&st.Seq, &tag)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return revocation.State{}, err
-	}
-	st.Tag = string(tag)
-	return st, nil
+	return st, err
 }
 
-func (s *Store) identity(ctx context.Context, id *revocation.Identity) error {
-	var secret []byte
-	err := s.read.QueryRowContext(ctx, `SELECT CAST(e.value AS TEXT), s.value FROM meta e, meta s WHERE e.name = 'epoch' AND s.name = 'secret'`).Scan(&id.Epoch, &secret)
-	copy(id.Secret[:], secret)
-	return err
+func (s *Store) look(ctx context.Context, old int64) (st revocation.State, due bool, err error) {
+	var epoch sql.NullString
+	var secret, tag []byte
+	err = s.state.QueryRowContext(ctx, old).Scan(&epoch, &secret, &st.Seq, &tag, &due)
+	st.Durable, st.Epoch, st.Tag = true, epoch.String, string(tag)
+	copy(st.Secret[:], secret)
+	return st, due, err
 }
 
 func (s *Store) adopt(ctx context.Context, offer revocation.Identity) error {
@@ -53,16 +53,7 @@ func (s *Store) adopt(ctx context.Context, offer revocation.Identity) error {
 // purgeAfter keeps an expired row a little longer, for nodes whose clock is behind.
 const purgeAfter = time.Minute
 
-// purge asks before it writes, since a write costs a flush to disk.
-func (s *Store) purge(ctx context.Context) error {
-	now := s.now()
-	old := now.Add(-purgeAfter).UnixMilli()
-	var due bool
-	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM revocations WHERE expires_at > 0 AND expires_at < ?1)
-		OR EXISTS (SELECT 1 FROM marks WHERE until > 0 AND until < ?1)`, old).Scan(&due)
-	if err != nil || !due {
-		return err
-	}
+func (s *Store) purge(ctx context.Context, old int64) error {
 	return s.change(ctx, func(st *step) error {
 		if err := st.exec("DELETE FROM revocations WHERE seq IN (SELECT seq FROM revocations WHERE expires_at > 0 AND expires_at < ? LIMIT 5000)", old); err != nil {
 			return err
@@ -124,63 +115,35 @@ func parse(text string) (e revocation.Entry, err error) {
 // most is how many changes one answer holds.
 const most = 1000
 
-// pollEvery is how often the file is asked whether another process wrote to it; asking costs a few microseconds.
-const pollEvery = 5 * time.Millisecond
-
 // Changes implements revocation.Store.
 func (s *Store) Changes(ctx context.Context, after uint64, wait time.Duration) ([]revocation.Change, error) {
-	deadline := time.Now().Add(wait)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
+	over := time.NewTimer(wait)
+	defer over.Stop()
 	for {
 		s.mu.Lock()
 		changed := s.changed
 		s.mu.Unlock()
 		found, err := s.since(ctx, after)
-		if err != nil || len(found) > 0 || !time.Now().Before(deadline) {
+		if err != nil || len(found) > 0 {
 			return found, err
 		}
-		if err := s.await(ctx, changed, tick, deadline); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// await returns when somebody wrote, or at the deadline.
-func (s *Store) await(ctx context.Context, changed <-chan struct{}, tick *time.Ticker, deadline time.Time) error {
-	for {
 		select {
 		case <-changed:
-			return nil
+		case <-over.C:
+			return nil, nil
 		case <-ctx.Done():
-			return ctx.Err()
-		case now := <-tick.C:
-			moved, err := s.moved(ctx)
-			if err != nil || moved || !now.Before(deadline) {
-				return err
-			}
+			return nil, ctx.Err()
 		}
 	}
 }
 
-// moved says whether another connection has written since it was last asked.
-func (s *Store) moved(ctx context.Context) (bool, error) {
-	s.polling.Lock()
-	defer s.polling.Unlock()
-	var version int64
-	if err := s.poll.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil {
-		return false, err
-	}
-	moved := version != s.version
-	s.version = version
-	return moved, nil
-}
+const changesQuery = `SELECT c.seq, c.tag, c.id, c.lifted, c.kind, c.issued_before, c.expires_at, c.actor,
+		r.issuer, r.value, r.reason, r.actor, r.created_at
+	FROM changes c LEFT JOIN revocations r ON r.id = c.id AND NOT c.lifted
+	WHERE c.seq > ? ORDER BY c.seq LIMIT ?`
 
 func (s *Store) since(ctx context.Context, after uint64) ([]revocation.Change, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT c.seq, c.tag, c.id, c.lifted, c.kind, c.issued_before, c.expires_at, c.actor,
-		  r.issuer, r.value, r.reason, r.actor, r.created_at
-		FROM changes c LEFT JOIN revocations r ON r.id = c.id AND NOT c.lifted
-		WHERE c.seq > ? ORDER BY c.seq LIMIT ?`, after, most)
+	rows, err := s.changes.QueryContext(ctx, after, most)
 	if err != nil {
 		return nil, err
 	}

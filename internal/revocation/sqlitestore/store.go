@@ -21,12 +21,15 @@ type Store struct {
 	now   func() time.Time
 	kept  uint64
 
-	polling sync.Mutex
+	// What a node asks at each heartbeat is prepared, since to parse it costs more than to answer it.
+	state, changes, asking *sql.Stmt
+
 	poll    *sql.Conn // asked for its data_version only, which tells what other connections did
 	version int64
+	patrol  *patrol
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and made anew when this process writes
+	changed chan struct{} // closed and made anew when somebody writes
 }
 
 var _ revocation.Store = (*Store)(nil)
@@ -72,13 +75,38 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	if s.poll, err = s.read.Conn(ctx); err != nil {
 		return err
 	}
-	_, err = s.moved(ctx)
+	if err = s.prepare(ctx); err != nil {
+		return err
+	}
+	if _, err = s.moved(ctx); err != nil {
+		return err
+	}
+	s.startPatrol(path)
+	return nil
+}
+
+func (s *Store) prepare(ctx context.Context) (err error) {
+	if s.state, err = s.read.PrepareContext(ctx, stateQuery); err != nil {
+		return err
+	}
+	if s.changes, err = s.read.PrepareContext(ctx, changesQuery); err != nil {
+		return err
+	}
+	s.asking, err = s.poll.PrepareContext(ctx, "PRAGMA data_version")
 	return err
 }
 
 // Close closes the file. Nobody may be using the store any more.
 func (s *Store) Close() error {
 	var errs []error
+	if s.patrol != nil {
+		s.patrol.end()
+	}
+	for _, statement := range []*sql.Stmt{s.state, s.changes, s.asking} {
+		if statement != nil {
+			errs = append(errs, statement.Close())
+		}
+	}
 	if s.poll != nil {
 		errs = append(errs, s.poll.Close())
 	}

@@ -2,10 +2,13 @@ package sqlitestore_test
 
 import (
 	"database/sql"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/sqlitestore"
@@ -27,6 +30,55 @@ func TestStore_KeepsTheContract(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "revocations.db")
 		return storetest.Backing{Open: func(t *testing.T) revocation.Store { return open(t, path, storetest.KeepChanges) }}
 	})
+}
+
+// A node that looks at its file once a second while nobody writes still hears of a write at once.
+func TestChanges_OfAnotherProcessAreHeardAtOnceAfterARest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.db")
+	node, other := open(t, path, 0), open(t, path, 0)
+	const writes = 4
+	var took time.Duration
+	for i := range uint64(writes) {
+		if found, err := node.Changes(t.Context(), i, 900*time.Millisecond); err != nil || len(found) > 0 {
+			t.Fatal(found, err)
+		}
+		heard := make(chan error, 1)
+		go func() {
+			found, err := node.Changes(t.Context(), i, 10*time.Second)
+			if err == nil && len(found) != 1 {
+				err = fmt.Errorf("write %d: %d changes", i, len(found))
+			}
+			heard <- err
+		}()
+		if _, err := other.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, fmt.Sprint(i))}); err != nil {
+			t.Fatal(err)
+		}
+		written := time.Now()
+		if err := <-heard; err != nil {
+			t.Fatal(err)
+		}
+		took += time.Since(written)
+	}
+	// Without being told, it would find each after 500 ms, in the middle.
+	if took > writes*200*time.Millisecond {
+		t.Errorf("%d writes took %v to be heard", writes, took)
+	}
+}
+
+func TestChanges_OfAnotherProcessAreHeardThroughALink(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.db")
+	other := open(t, path, 0)
+	link := filepath.Join(t.TempDir(), "linked.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	node := open(t, link, 0)
+	if _, err := other.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	if changes, err := node.Changes(t.Context(), 0, 10*time.Second); err != nil || len(changes) != 1 {
+		t.Fatal(changes, err)
+	}
 }
 
 func TestOpen_ManyProcessesAtOnceMakeOneFile(t *testing.T) {
