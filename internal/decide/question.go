@@ -40,8 +40,6 @@ type Question struct {
 	Session, PreviousSession string
 	RemoteIP, UserAgent      string
 	RoomRequiresAuth         bool
-	// Repeated: this very question was asked before and is asked again; its replay mark stands already.
-	Repeated bool
 }
 
 // Verdict is the answer to one Question.

@@ -67,7 +67,6 @@ func (s *Server) answer(caller string, body, out []byte) ([]byte, said) {
 	if seen == conflicting {
 		return out, reused
 	}
-	q.Repeated = seen == repeated
 	v := s.decide(&q, start)
 	if seen == fresh && !v.NeedToken {
 		s.settle(&q, &v, id, start)
