@@ -38,14 +38,14 @@ func TestAcknowledged_MeansThatTheLogIsOn(t *testing.T) {
 }
 
 func TestAcknowledged_MeansThatAReplicaHasItWhereThereIsOne(t *testing.T) {
-	master := serve(t, atOnce...)
+	master := serve(t, "--repl-diskless-sync-delay", "0") // else it waits five seconds for more replicas
 	replica := serve(t, "--replicaof", "127.0.0.1 "+fmt.Sprint(master.Port))
 	client := direct(t, master)
 	storetest.Eventually(t, "the replica follows", func() bool {
 		info, err := client.Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(info, "state=online")
 	})
-	s := redisstore.Open(connect(t, config.Redis{URL: master.URL(), Prefix: "usher:"}), redisstore.Options{ReplicaWait: 200 * time.Millisecond})
+	s := redisstore.Open(connect(t, config.Redis{URL: master.URL(), Prefix: "usher:"}), redisstore.Options{ReplicaWait: time.Second})
 	r := storetest.JTI(t, "a")
 	w, err := s.Revoke(t.Context(), []revocation.Revocation{r})
 	if err != nil || !w.Replicated {

@@ -183,16 +183,20 @@ func TestFailover_NothingAcknowledgedIsLost(t *testing.T) {
 const failoverMost = 90 * time.Second
 
 func failOver(t *testing.T, times int) {
-	fleet := serveSentinel(t)
-	nodes := ledgers(t, fleet.config, 3)
+	watched, c := serveWatched(t)
+	nodes := ledgers(t, c, 3)
 	w := startTeam(t, nodes)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(times)*2*failoverMost)
+	defer cancel()
 	var watching sync.WaitGroup
 	watching.Go(func() { doorkeeper(ctx, t, nodes, w) })
 	for n := range times {
 		before := w.count()
 		storetest.Eventually(t, "there is load", func() bool { return w.count() > before+200 })
-		master := fleet.master(t)
+		master, err := watched.Master(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
 		master.Kill()
 		began := time.Now()
 		before = w.count()
@@ -200,14 +204,16 @@ func failOver(t *testing.T, times int) {
 		t.Logf("revocations are acknowledged again %s after the master was killed", time.Since(began).Round(time.Millisecond))
 		if n+1 < times {
 			comeBack(t, master)
-			fleet.settle(t)
+			if err := watched.Settled(ctx); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	cancel()
 	watching.Wait()
 	w.stop()
 	w.done.Wait()
-	nothingLost(t, fleet.config, nodes, w)
+	nothingLost(t, c, nodes, w)
 }
 
 func TestSilentStore_DeniesPastMaxStalenessUnlessConfiguredToAllow(t *testing.T) {
