@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit e2e lint bench profile latency chaos fuzz clean
+.PHONY: help build deb demo test unit e2e lint bench profile latency chaos fuzz clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LUA := lua internal/e2e/prosody/modules internal/e2e/testdata/modules
@@ -12,6 +12,14 @@ help: ## list these targets
 
 build: ## build bin/usher, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/usher ./cmd/usher
+
+# A Debian version begins with a digit and sorts: a tag, +commits since it, or 0.0.0~commit where there is no tag yet.
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+deb: build ## dist/usher_VERSION_ARCH.deb; GOARCH=arm64 for the other kind of machine
+	@mkdir -p dist
+	@export VERSION=$$(sed -E 's/^v([0-9])/\1/; s/-([0-9]+)-g/+\1.g/; /^[0-9]+\./!s/^/0.0.0~/' <<<'$(VERSION)') \
+		ARCH=$$(go env GOARCH) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s); \
+	GOARCH= GOOS= go run $(NFPM) package --config deploy/nfpm.yaml --packager deb --target dist/
 
 demo: ## from nothing to a join allowed, one denied and a token revoked, told on the terminal
 	@.ci/setup demo

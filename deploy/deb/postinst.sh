@@ -6,7 +6,9 @@ chown root:usher /etc/usher
 chmod 2750 /etc/usher
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
-	if [ -f /etc/usher/usher.yaml ]; then
+	if [ -n "$2" ]; then # an upgrade: what was stopped or disabled stays so
+		systemctl try-restart usher.service
+	elif [ -f /etc/usher/usher.yaml ]; then
 		systemctl enable usher.service
 		systemctl restart usher.service
 	else
