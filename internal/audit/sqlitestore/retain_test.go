@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,15 +51,28 @@ func TestStore_RetentionDeletesTheOldestPastTheSize(t *testing.T) {
 	}
 }
 
+// clock is moved by a test while the store's own goroutines read it.
+type clock struct{ ms atomic.Int64 }
+
+func startClock() *clock {
+	c := &clock{}
+	c.ms.Store(storetest.Now.UnixMilli())
+	return c
+}
+
+func (c *clock) read() time.Time { return time.UnixMilli(c.ms.Load()) }
+
+func (c *clock) forward(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+
 func TestStore_QuietNodeForgetsInTheEnd(t *testing.T) {
 	dir := t.TempDir()
-	now := storetest.Now
-	opt := Options{Retention: 48 * time.Hour, Now: func() time.Time { return now }}
+	now := startClock()
+	opt := Options{Retention: 48 * time.Hour, Now: now.read}
 	s := openIn(t, dir, opt)
 	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(10))); err != nil {
 		t.Fatal(err)
 	}
-	now = now.Add(25 * time.Hour)
+	now.forward(25 * time.Hour)
 	if err := s.retain(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +80,7 @@ func TestStore_QuietNodeForgetsInTheEnd(t *testing.T) {
 	if n := howMany(t, s, audit.Query{}); n != 10 {
 		t.Errorf("%d events are left after a day, want 10", n)
 	}
-	now = now.Add(48 * time.Hour)
+	now.forward(48 * time.Hour)
 	if err := s.retain(); err != nil {
 		t.Fatal(err)
 	}
@@ -105,13 +119,13 @@ func TestStore_QueriesGoOnWhileSlicesAreDeleted(t *testing.T) {
 }
 
 func TestStore_SliceThatWasClosedForItsAgeTakesNoMoreRows(t *testing.T) {
-	now := storetest.Now
-	s := openIn(t, t.TempDir(), Options{Now: func() time.Time { return now }})
+	now := startClock()
+	s := openIn(t, t.TempDir(), Options{Now: now.read})
 	rows := storetest.Rows(storetest.Events(200))
 	if err := s.Append(t.Context(), rows[:100]); err != nil {
 		t.Fatal(err)
 	}
-	now = now.Add(25 * time.Hour)
+	now.forward(25 * time.Hour)
 	s.changes.Lock() // the sealer is kept from it
 	s.turnOld()
 	err := s.Append(t.Context(), rows[100:])
