@@ -7,7 +7,7 @@ local new_username, parse_query = require "util.uuid".generate, require "util.ht
 local usher, http = module:require "usher", module:require "usher_http";
 local ask, feed = usher.asker(http), module:require "usher_feed"(usher, usher.asker(http));
 
-local host, plain = module.host, module:get_option_boolean("usher_plain", false);
+local host, plain = module.host, module:get_option_boolean("usher_plain") or nil;
 local refuse_guests = module:get_option_boolean("allow_empty_token") == false;
 local muc_domain = module:get_option_string("muc_mapper_domain_prefix", "conference") .. "."
 	.. module:get_option_string("muc_mapper_domain_base", host);
@@ -16,7 +16,9 @@ local muc_domain = module:get_option_string("muc_mapper_domain_prefix", "confere
 -- and this session may yet turn to another host. Where mod_jitsi_session runs (at 1) it has set the same fields.
 local function read_request(event)
 	local session, request = event.session, event.request;
-	local query = request.url.query and parse_query(request.url.query) or {};
+	local text, query = request.url.query or "", {};
+	for name, value in text:gmatch("([^=&]*)=([^&]*)") do query[name] = value; end
+	if text:find("%", 1, true) or text:find("+", 1, true) then query = parse_query(text); end
 	session.usher_token = query.token or (request.headers.authorization or ""):match("^[Bb]earer +(.+)$");
 	session.previd, session.jitsi_web_query_room = session.previd or query.previd, session.jitsi_web_query_room or query.room;
 	session.jitsi_web_query_prefix = session.jitsi_web_query_prefix or query.prefix or "";
@@ -63,27 +65,21 @@ local function login(session, token, wish)
 		if session.contextRequired and not answer.claims.context then refuse(nil, "This token lacks what is required here."); end
 	end
 	if fire("jitsi-access-ban-check", session) == false then refuse(nil, "user is banned"); end
-	local username = fire("pre-jitsi-authentication", session);
-	local resumes = previous and not previous.destroyed and usher.identity(previous) == usher.identity(session);
-	if not username and resumes then username = previous.username; end
+	local username = fire("pre-jitsi-authentication", session)
+		or previous and not previous.destroyed and usher.identity(previous) == usher.identity(session) and previous.username;
 	fire("post-jitsi-authentication", session);
 	return type(username) == "string" and username or new_username();
 end
 
 -- Where a message carries a username and the token. The username is a wish: it is granted where the same identity has
 -- it already. RFC 7628, section 3.1; RFC 4616, where the password is the token.
-local patterns = {
-	OAUTHBEARER = "^[ny],a?=?([^@,]*)[^,]*,.-\1auth=[Bb]earer +([^\1]+)\1", PLAIN = "^[^%z]*%z([^%z]+)%z([^%z]+)$";
-};
+local patterns = { OAUTHBEARER = "^[ny],a?=?([^@,]*)[^,]*,.-\1auth=[Bb]earer +([^\1]+)\1", PLAIN = "^[^%z]*%z([^%z]+)%z([^%z]+)$" };
 
 local sasl = {};
 local function new_sasl(session) return setmetatable({ session = session }, { __index = sasl }); end
 function sasl:clean_clone() return new_sasl(self.session); end
 
-function sasl:mechanisms()
-	local secure = self.session.secure or nil;
-	return { ANONYMOUS = true, OAUTHBEARER = secure, PLAIN = plain and secure or nil };
-end
+function sasl:mechanisms() local may = self.session.secure or nil; return { ANONYMOUS = true, OAUTHBEARER = may, PLAIN = plain and may }; end
 function sasl:select(name) self.selected = self:mechanisms()[name] and name; return self.selected; end
 
 local no_answer = { condition = "temporary-auth-failure", text = usher.no_verdict.text };
@@ -116,6 +112,5 @@ module:hook("usher-ask", function (event) return ask(event.session, event.questi
 -- A login can still fail after us, by its username.
 module:hook("authentication-failure", function (event) usher.set(event.session, {}); end);
 module:hook("pre-resource-unbind", function (event)
-	local session = event.session;
-	prosody.events.fire_event("jitsi-pre-session-unbind", { jid = session.full_jid, session = session, error = event.error });
+	prosody.events.fire_event("jitsi-pre-session-unbind", { jid = event.session.full_jid, session = event.session, error = event.error });
 end, 11);

@@ -11,22 +11,20 @@ if not can_ask then module:log("error", "Nobody can be asked about: %s", ask_dir
 
 local host, muc_ns, jitsi_ns = module.host, "http://jabber.org/protocol/muc", "http://jitsi.org/jitmeet";
 local allowlist = module:get_option_set("usher_allowlist", {}) + module:get_option_set("token_verification_allowlist", {});
-local s2s_allow = module:get_option_set("usher_s2s_allow", {});
-local apply = module:get_option_set("usher_apply", { "affiliation", "room_policy" });
+local s2s_allow, apply = module:get_option_set("usher_s2s_allow", {}), module:get_option_set("usher_apply", { "affiliation", "room_policy" });
 local moderation_needs_token = module:get_option_boolean("token_verification_require_token_for_moderation");
-local count_exempt = module:measure("exempt", "counter");
-
-local verdicts = setmetatable({}, { __mode = "k" }); -- on the joins that are being redone, by their stanza
+-- The verdicts are those on the joins that are being redone, by their stanza.
+local count_exempt, verdicts = module:measure("exempt", "counter"), setmetatable({}, { __mode = "k" });
 
 local function is_admin(address)
 	if not usermanager.get_jid_role then return usermanager.is_admin(address, host); end
-	local role = usermanager.get_jid_role(jid.bare(address), host) or {}; -- 13's is_admin logs a traceback at each call
+	local role = usermanager.get_jid_role(address, host) or {}; -- 13's is_admin logs a traceback at each call
 	return role.name == "prosody:admin" or role.name == "prosody:operator";
 end
 
 local function is_exempt(origin, from)
-	local domain = jid.host(from);
-	local exempt = is_admin(from) or allowlist:contains(domain) or allowlist:contains(jid.bare(from))
+	local address, domain = jid.bare(from), jid.host(from);
+	local exempt = is_admin(address) or allowlist:contains(domain) or allowlist:contains(address)
 		or origin.type == "s2sin" and s2s_allow:contains(domain);
 	if exempt then count_exempt(1); module:log("info", "%s is exempt from being asked about", from); end
 	return exempt;
@@ -43,11 +41,10 @@ end
 
 -- Waiting inside the hook and then going on would go on with what was true before: two first joins would make two
 -- rooms. So a join is judged, and then its stanza is handled once more from the start, with the verdict at hand.
-local function judge(join)
-	local origin, stanza, question = join.origin, join.stanza, join.question;
+local function judge(origin, stanza, question)
 	-- The host that let a session in asks for it; a session of no such host shows what it has.
-	local asking = module:context(question.host);
-	local ok, answer = pcall(asking.fire_event, asking, "usher-ask", { session = origin, question = question });
+	local asking = (prosody.hosts[question.host] or prosody).events;
+	local ok, answer = pcall(asking.fire_event, "usher-ask", { session = origin, question = question });
 	if ok and not answer then ok, answer = pcall(ask_directly, origin, question); end
 	if not ok then module:log("error", "A join failed by an error: %s", answer); end
 	answer = origin.usher_refused or ok and answer or usher.no_verdict;
@@ -58,7 +55,6 @@ local function judge(join)
 	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again
 end
 
-local strangers = { condition = "not-allowed", text = "Users of other servers are not admitted." };
 local watchers = { error = function (_, err) module:log("error", "A join failed by an error: %s", err); end };
 
 local function gate(stage)
@@ -67,11 +63,11 @@ local function gate(stage)
 		-- A room that went while we asked is one that does not exist, which is another question.
 		if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
 		if is_exempt(origin, stanza.attr.from) then return; end
-		if origin.type == "s2sin" then return refuse(origin, stanza, strangers); end
+		if origin.type == "s2sin" then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
 		local question = { stage = stage, host = origin.host or host, room = jid.bare(stanza.attr.to) };
 		question.room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;
-		local join = { origin = origin, stanza = stanza, question = question };
-		if async.ready() then judge(join); else async.runner(judge, watchers):run(join); end
+		if async.ready() then judge(origin, stanza, question);
+		else async.runner(function () judge(origin, stanza, question); end, watchers):run(true); end
 		return true;
 	end;
 end
@@ -81,13 +77,14 @@ local function applies(what, other) return apply:contains(what) and not prosody.
 
 local function settle_in(event)
 	local room, occupant, verdict = event.room, event.occupant, verdicts[event.stanza] or {};
-	local join, secret = event.stanza:get_child("x", muc_ns), room:get_password();
-	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
+	local secret = room:get_password();
+	local join = secret and event.stanza:get_child("x", muc_ns);
+	local knows = join and join:get_child_text("password", muc_ns) == secret;
 	local current, affiliation = room:get_affiliation(occupant.bare_jid), applies("affiliation", "token_affiliation") and verdict.affiliation;
 	local newcomer = not current and room:get_members_only();
 	-- Past password and lobby, for whom the token says so.
 	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
-		if secret and join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
+		if join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
 		affiliation = affiliation or newcomer and "member";
 	elseif newcomer and not knows then
 		return; -- a lobby or its members decide
@@ -108,7 +105,7 @@ local function set_up_room(event)
 end
 
 local function guard_moderation(event)
-	if not moderation_needs_token or is_admin(event.stanza.attr.from) or event.origin.usher then return; end
+	if not moderation_needs_token or is_admin(jid.bare(event.stanza.attr.from)) or event.origin.usher then return; end
 	return refuse(event.origin, event.stanza, { condition = "not-allowed", text = "Guests may not change this room." });
 end
 

@@ -4,7 +4,7 @@
 
 local json, random_bytes = require "util.json", require "util.random".bytes;
 -- Lua before 5.3 has no utf8 library; there Prosody's own tells.
-local valid_utf8 = utf8 and utf8.len or require "util.encodings".utf8.valid;
+local hex, valid_utf8 = ("%02x"):rep(16), utf8 and utf8.len or require "util.encodings".utf8.valid;
 
 -- What a client is told when no verdict could be had and the verifier did not say why.
 local no_verdict = { unavailable = true, condition = "service-unavailable", text = "Tokens cannot be checked now. Please try again." };
@@ -12,30 +12,49 @@ local no_verdict = { unavailable = true, condition = "service-unavailable", text
 local lib = { no_verdict = no_verdict, news = 0, watch = function () end };
 
 -- 128 random bits: the verifier remembers ids for a minute, to know a repeated question from a new one.
-local function new_id() return (("%02x"):rep(16):format(random_bytes(16):byte(1, 16))); end
-
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\" };
-for i = 0, 31 do escapes[string.char(i)] = ("\\u%04x"):format(i); end
+local function new_id() return hex:format(random_bytes(16):byte(1, 16)); end
 
 -- A header or a token may hold any byte. The verifier takes valid UTF-8 alone, so a stray byte becomes U+FFFD: no
 -- token with one is well formed, and what remains is readable in the audit.
-local function quote(s)
+local function escaped(s)
+	if s:find("^[#-Z^-~%[%] !]*$") then return s; end -- as nearly always: nothing is copied
 	if not valid_utf8(s) then s = s:gsub("[\128-\255]", "\239\191\189"); end
-	return '"' .. s:gsub('[%c"\\]', escapes) .. '"';
+	return (s:gsub('[%c"\\]', function (c) return ("\\u%04x"):format(c:byte()); end));
 end
 
-local members = "id token grant stage host profile room tenant session previous_session remote_ip user_agent "
-	.. "decision_id outcome";
+local members, parts = { "id", "token", "grant", "stage", "host", "profile", "room", "tenant", "session", "previous_session",
+	"remote_ip", "user_agent", "decision_id", "outcome" }, {}; -- parts: of what is being encoded
 
--- A question or report, built by hand at a fifth of what util.json costs.
+-- A question or report, built by hand at a tenth of what util.json costs.
 function lib.encode(question)
-	local out = {};
-	for name in members:gmatch("%S+") do
+	local n, before = 0, '{"';
+	for _, name in ipairs(members) do
 		local value = question[name] or "";
-		if value ~= "" then out[#out + 1] = '"' .. name .. '":' .. quote(value); end
+		if value ~= "" then parts[n + 1], parts[n + 2], parts[n + 3], parts[n + 4], n, before = before, name, '":"', escaped(value), n + 4, '","'; end
 	end
-	if question.room_requires_auth then out[#out + 1] = '"room_requires_auth":true'; end
-	return "{" .. table.concat(out, ",") .. "}";
+	parts[n + 1] = question.room_requires_auth and before .. 'room_requires_auth":true}' or n > 0 and '"}' or "{}";
+	return table.concat(parts, "", 1, n + 1);
+end
+
+-- Reads JSON as the verifier writes it, where nothing is escaped, at a third of what util.json costs. Throws at all else.
+local function quick(text, at)
+	local value, stop = text:match('^"([^"\\]*)"()', at);
+	if stop then return value, stop; end
+	local first = text:byte(at);
+	if first ~= 123 and first ~= 91 then -- neither { nor [
+		value, stop = text:match("^([%w-]+)()", at);
+		if value == "true" or value == "false" then return value == "true", stop; end
+		return tonumber(value:match("^-?%d+$")) or error(), stop;
+	end
+	if text:byte(at + 1) == first + 2 then return {}, at + 2; end
+	local list, n = {}, 0;
+	repeat
+		n, at = n + 1, at + 1;
+		local key = n;
+		if first == 123 then key, at = text:match('^"([^"\\]*)":()', at); end
+		list[key], at = quick(text, at);
+	until text:byte(at) ~= 44; -- a comma
+	return text:byte(at) == first + 2 and list or error(), at + 1;
 end
 
 -- Jitsi's plugins know no json.null and would show it as a value.
@@ -45,8 +64,9 @@ local function without_null(value)
 end
 
 function lib.decode(text)
-	local ok, value = pcall(json.decode, text);
-	return ok and type(value) == "table" and without_null(value) or {};
+	local ok, value, stop = pcall(quick, text, 1);
+	if not ok or stop ~= #text + 1 then ok, value = pcall(json.decode, text); value = ok and without_null(value); end
+	return type(value) == "table" and value or {};
 end
 
 local kinds = { features = "table", room_policy = "table", claims = "table", context = "table", revocation_keys = "table" };
@@ -68,14 +88,12 @@ function lib.read(status, body)
 	return { unavailable = unavailable, decision_id = id, text = text, condition = condition, jitsi_code = code };
 end
 
-local fields = "room domain auth_issuer str_tenant context_user context_group context_features context_room tenant_mismatch";
+-- Jitsi's plugins take an auth_token for a login.
+local fields = { "auth_token", "usher", "usher_id", "jitsi_meet_room", "jitsi_meet_domain", "jitsi_meet_auth_issuer", "jitsi_meet_str_tenant",
+	"jitsi_meet_context_user", "jitsi_meet_context_group", "jitsi_meet_context_features", "jitsi_meet_context_room", "jitsi_meet_tenant_mismatch" };
 
 -- Makes what an allow leaves on a session that of another, or of a plain table: what is not there goes.
-function lib.set(session, from)
-	-- Jitsi's plugins take an auth_token for a login.
-	session.auth_token, session.usher, session.usher_id = from.auth_token, from.usher, from.usher_id;
-	for name in fields:gmatch("%S+") do session["jitsi_meet_" .. name] = from["jitsi_meet_" .. name]; end
-end
+function lib.set(session, from) for _, name in ipairs(fields) do session[name] = from[name]; end end
 
 -- What the next questions about a session need.
 function lib.keep(answer) return { grant = answer.grant, keys = answer.revocation_keys or {}, recheck_at = answer.recheck_at }; end
@@ -87,7 +105,7 @@ function lib.apply(session, answer)
 	session.jitsi_meet_room = type(claims.room) == "string" and claims.room or nil;
 	session.jitsi_meet_domain, session.jitsi_meet_auth_issuer = claims.sub, claims.iss;
 	session.jitsi_meet_context_features, session.jitsi_meet_str_tenant = answer.features, context.tenant;
-	for _, name in ipairs { "user", "group", "room" } do session["jitsi_meet_context_" .. name] = context[name]; end
+	session.jitsi_meet_context_user, session.jitsi_meet_context_group, session.jitsi_meet_context_room = context.user, context.group, context.room;
 end
 
 -- Who a session is: the issuer's user, else (an empty id is none) the bearer of exactly this token. Guests are nobody.
@@ -100,15 +118,14 @@ end
 -- ask waits, so it must run where util.async can.
 function lib.asker(http)
 	local async, profile, file = require "util.async", module:get_option_string("usher_profile"), module:get_option_string("usher_credential_file");
-	local client = { urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" }) };
-	client.credential = file and assert(io.open(file)):read("*l");
+	local client = { urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" }), credential = file and assert(io.open(file)):read("*l") };
 	client.post = http.new(client.urls, module:get_option_number("usher_timeout", 2) or 2, client.credential);
 
 	local function ask_once(question)
 		local wait, done = async.waiter();
 		local status, body;
 		question.id = new_id();
-		client.post("/v1/verify", lib.encode(question), function (...) status, body = ...; done(); end);
+		client.post("/v1/verify", lib.encode(question), function (s, b) status, body = s, b; done(); end);
 		wait();
 		local refused = status and status ~= 200 and status ~= 503 and "error";
 		if refused or not status then module:log(refused or "warn", "No verdict: %s", status and "HTTP " .. status or body); end

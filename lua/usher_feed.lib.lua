@@ -2,10 +2,7 @@
 -- puts out those that are denied. Resumed sessions are judged here as well, by their new token.
 
 local async, http, jid, now = require "util.async", require "net.http", require "util.jid", require "util.time".monotonic;
-local destroy_session, urlencode = require "core.sessionmanager".destroy_session, require "util.http".urlencode;
-
--- A keep-alive comes every 5 s: after three of them missed the connection is dead, whatever TCP says.
-local silence, host = 15, module.host;
+local destroy_session, urlencode, host = require "core.sessionmanager".destroy_session, require "util.http".urlencode, module.host;
 
 return function (usher, ask, client)
 	local feed, holders, eject = {}, {}, module:get_option_boolean("usher_eject", true); -- holders: revocation key → its sessions
@@ -31,8 +28,8 @@ return function (usher, ask, client)
 		local function close()
 			session:close(reason);
 			destroy_session(session, answer.text); -- on 0.12 closing does nothing to a hibernating WebSocket session
-			local ended = session.destroyed and outcome or "failed";
-			client.post("/v1/report", usher.encode{ decision_id = answer.decision_id, session = id, outcome = ended }, function () end);
+			local report = { decision_id = answer.decision_id, session = id, outcome = session.destroyed and outcome or "failed" };
+			client.post("/v1/report", usher.encode(report), function () end);
 		end
 		for _, seat in ipairs(seats(session)) do seat.room:set_role(true, seat.nick, nil, answer.text); end
 		session.usher_refused = answer; -- for joins in the meantime
@@ -59,9 +56,9 @@ return function (usher, ask, client)
 	local function hold(session, held)
 		local kept = eject and session.usher or {};
 		for _, key in ipairs(kept.keys or {}) do
-			holders[key] = holders[key] or {};
-			holders[key][session] = held;
-			if not next(holders[key]) then holders[key] = nil; end
+			local holding = holders[key] or held and {} or nil;
+			if holding then holding[session] = held; end
+			holders[key] = holding and next(holding) and holding;
 		end
 		if kept.timer then kept.timer:stop(); end
 		local due = held and kept.recheck_at; -- with on_expiry: close, the verifier says when a session's time is up
@@ -72,8 +69,7 @@ return function (usher, ask, client)
 	-- since it was judged.
 	function usher.watch(session, since, kept)
 		if session.destroyed or not session.usher then return; end
-		hold(session, nil);
-		session.usher = kept or session.usher;
+		if kept then hold(session, nil); session.usher = kept; end
 		hold(session, true);
 		if since ~= usher.news then doubt(session); end
 	end
@@ -125,7 +121,8 @@ return function (usher, ask, client)
 	if not eject then return feed; end
 	for _, session in pairs(prosody.full_sessions) do if session.host == host then usher.watch(session, usher.news); end end
 	module:add_timer(0, function ()
-		if current and now() - seen > silence then feed.stop(); end
+		-- A keep-alive comes every 5 s: after three of them missed the connection is dead, whatever TCP says.
+		if current and now() - seen > 15 then feed.stop(); end
 		if not current then connect(); end
 		return 1;
 	end);

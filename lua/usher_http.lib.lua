@@ -11,16 +11,12 @@ local max_connections, max_waiting, max_head, max_body = 32, 4096, 16 * 1024, 25
 local function parse(buffer)
 	local stop = buffer:find("\r\n\r\n", 1, true);
 	if not stop and #buffer <= max_head then return nil; elseif not stop then return false; end
-	local head = buffer:sub(1, stop + 1):lower();
-	local status, got, length, keep = head:match("^http/1%.1 (%d%d%d)[ \r]"), #buffer - stop - 3, nil, true;
-	for name, value in head:gmatch("\n([^:\r\n]*):[ \t]*([^\r\n]-)[ \t]*%f[\r]") do
-		if name == "transfer-encoding" or name == "content-length" and length then return false; end
-		if name == "content-length" then length = tonumber(value:match("^%d+$")) or math.huge; end
-		keep = keep and not (name == "connection" and value:find("close", 1, true));
-	end
-	if status == "204" then length = 0; end
-	if not status or not length or length > max_body or got > length then return false; end
-	if got == length then return tonumber(status), buffer:sub(stop + 4), keep; end
+	local head, got = buffer:sub(1, stop + 1):lower(), #buffer - stop - 3;
+	local status, named = head:match("^http/1%.1 (%d%d%d)[ \r]"), head:find("\ncontent-length:", 1, true);
+	local length = status == "204" and 0 or named and tonumber(head:match("^[ \t]*(%d+)[ \t]*\r", named + 16));
+	local odd = head:find("\ntransfer-encoding:", 1, true) or named and head:find("\ncontent-length:", named + 1, true);
+	if odd or not status or not length or length > max_body or got > length then return false; end
+	if got == length then return tonumber(status), buffer:sub(stop + 4), not head:find("\nconnection:[^\n]*close"); end
 end
 
 -- urls are tried in order; timeout is for a question as a whole. Returns post(path, body, callback), which calls back
@@ -29,23 +25,26 @@ local function new(urls, timeout, credential)
 	local connect, resolver = require "net.connect".connect, require "net.resolvers.basic".new;
 	local add_timer, now, queue = require "util.timer".add_task, require "util.time".monotonic, require "util.queue".new;
 
-	local endpoints, links, listener = {}, {}, {}; -- a link is a connection and the request that it carries
+	local endpoints, links, listener, ended = {}, {}, {}, {}; -- a link is a connection and the request that it carries
 	for i, url in ipairs(urls) do
 		local authority, path = url:match("^http://([^/]+)(.-)/*$");
 		local host, port = (authority or ""):match("^%[?(..-)%]?:?(%d*)$");
 		if not host then error("usher_url must be http://host:port, but is " .. url); end
-		local headers = " HTTP/1.1\r\nHost: " .. authority .. (credential and "\r\nAuthorization: Bearer " .. credential or "")
-			.. "\r\nContent-Type: application/json\r\nContent-Length: ";
-		endpoints[i] = { i = i, host = host, port = tonumber(port) or 80, idle = {}, open = 0, queue = queue(max_waiting) };
-		endpoints[i].before, endpoints[i].after = "POST " .. path, headers;
+		endpoints[i] = { i = i, host = host, port = tonumber(port) or 80, idle = {}, open = 0, queue = queue(max_waiting), before = "POST " .. path,
+			after = " HTTP/1.1\r\nHost: " .. authority .. (credential and "\r\nAuthorization: Bearer " .. credential or "")
+				.. "\r\nContent-Type: application/json\r\nContent-Length: " };
 	end
-	-- All requests in the order of their deadlines, linked by next; both ends are the last that was dealt with.
-	local last, sweeping, expiring = {}, false, false;
-	local halved, ended = last, last;
+	-- All requests in the order of their deadlines, linked by next; ended is the last whose time was up.
+	local last, sweeping, expiring = ended, false, false;
 
 	local function after(at) return endpoints[at.i % #endpoints + 1]; end
 
-	local function finish(request, ...) if not request.done then request.done = true; request.callback(...); end end
+	-- A request stays in the line until its time is up, but nothing of what it holds, which is the whole of a session.
+	local function finish(request, ...)
+		local callback = request.callback;
+		request.callback, request.body = nil, nil;
+		if callback then callback(...); end
+	end
 
 	local function send(link, request)
 		local at, body = link.at, request.body;
@@ -60,7 +59,7 @@ local function new(urls, timeout, credential)
 		while at.queue:peek() and (next(at.idle) or at.open < max_connections) do
 			local request = at.queue:pop();
 			local idle = (request.attempt == 1 or at.open >= max_connections) and next(at.idle);
-			if request.at == at and not request.done then
+			if request.at == at and request.callback then
 				local link = idle or { at = at };
 				send(link, request);
 				if not idle then at.open = at.open + 1; connect(resolver(at.host, at.port, "tcp"), listener, {}, link); end
@@ -72,29 +71,31 @@ local function new(urls, timeout, credential)
 	local function attempt(request, at, why)
 		request.at, request.attempt = at, request.attempt + 1;
 		if request.attempt > 2 then return finish(request, nil, why); end
+		local idle = request.attempt == 1 and not expiring and not at.serving and at.queue:count() == 0 and next(at.idle);
+		if idle then return send(idle, request); end
 		if not at.queue:push(request) then return finish(request, nil, "too many questions are waiting"); end
 		serve(at);
 	end
 
+	-- Returns the request that the connection carried.
 	local function drop(link)
 		if not link or link.dead then return; end
-		local at, conn = link.at, link.conn;
+		local at, conn, request = link.at, link.conn, link.request;
 		link.dead, link.conn, link.request, at.idle[link], at.open = true, nil, nil, nil, at.open - 1;
 		if conn then links[conn] = nil; conn:close(); end
 		serve(at);
+		return request;
 	end
 
 	local function sweep()
-		local time, half = now(), #endpoints > 1 and timeout / 2 or timeout;
+		local time, half, request = now(), #endpoints > 1 and timeout / 2 or timeout, ended.next;
 		expiring = true; -- so that nothing is begun whose time is up in this same sweep
-		while halved.next and halved.next.start + half <= time do
-			halved = halved.next;
-			local retry = half < timeout and not halved.done and halved.attempt == 1;
-			if retry then drop(halved.link); attempt(halved, after(halved.at)); end
-		end
-		while ended.next and ended.next.start + timeout <= time do
-			ended = ended.next;
-			if not ended.done then drop(ended.link); finish(ended, nil, ("no answer within %g s"):format(timeout)); end
+		while request and request.start + half <= time do
+			local late = request.start + timeout <= time;
+			if late then ended = request; end
+			if late and request.callback then drop(request.link); finish(request, nil, ("no answer within %g s"):format(timeout)); end
+			if not late and request.callback and request.attempt == 1 then drop(request.link); attempt(request, after(request.at)); end
+			request = request.next;
 		end
 		expiring, sweeping = false, ended.next ~= nil;
 		for _, at in ipairs(endpoints) do serve(at); end
@@ -122,23 +123,19 @@ local function new(urls, timeout, credential)
 
 	function listener.ondisconnect(conn, err)
 		local link, why = links[conn], "the connection was lost: " .. tostring(err);
-		local request = link and link.request;
-		drop(link);
-		if not request then return; end
-		if link.kept and link.buffer == "" then attempt(request, link.at, why); else finish(request, nil, why); end
+		local request = drop(link);
+		if request and link.kept and link.buffer == "" then attempt(request, link.at, why); elseif request then finish(request, nil, why); end
 	end
 
 	function listener.onfail(link, err)
-		local request = link.request;
-		drop(link);
+		local request = drop(link);
 		if request then attempt(request, after(link.at), "cannot connect: " .. tostring(err)); end
 	end
 
 	return function (path, body, callback)
 		local request = { path = path, body = body, callback = callback, start = now(), attempt = 0 };
 		last.next, last = request, request;
-		if not sweeping then add_timer(0.05, sweep); end
-		sweeping = true;
+		sweeping = sweeping or add_timer(0.05, sweep);
 		attempt(request, endpoints[1]);
 	end;
 end

@@ -23,6 +23,8 @@ describe("an HTTP answer", function ()
 			["no length"] = "HTTP/1.1 200 OK\r\n\r\n{}",
 			["two lengths"] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
 			["a length that is none"] = "HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\n{}",
+			["a length and more"] = "HTTP/1.1 200 OK\r\nContent-Length: 2 3\r\n\r\n{}",
+			["a length, and one that is none before it"] = "HTTP/1.1 200 OK\r\nContent-Length: x\r\nContent-Length: 2\r\n\r\n{}",
 			["a negative length"] = "HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
 			["chunks"] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 			["chunks and a length"] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",

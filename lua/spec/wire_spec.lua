@@ -59,6 +59,21 @@ describe("an answer", function ()
 		end);
 	end
 
+	-- What has spaces, escapes, fractions or null in it is read another way than what has not.
+	it("is read alike however it is written", function ()
+		local plain = '{"allow":true,"decision_id":"01J","context":{"user":{"id":"u-1","name":"Zoë & Co","ages":[1,-20,true,false,[],{}]}}}';
+		local read = usher.read(200, plain);
+		assert.same({ id = "u-1", name = "Zoë & Co", ages = { 1, -20, true, false, {}, {} } }, read.context.user);
+		for _, text in ipairs {
+			(plain:gsub('[:,{}%[%]"]', { [":"] = " : ", [","] = " ,\t", ["{"] = "{ ", ["}"] = "\n}" })), (plain:gsub("&", "\\u0026")),
+			(plain:gsub('"id"', '"none":null,"id"')),
+		} do
+			assert.are_not.equal(plain, text);
+			assert.same(read, usher.read(200, text));
+		end
+		assert.same({ x = 1.5, y = 2e3 }, usher.read(200, '{"allow":true,"decision_id":"01J","context":{"x":1.5,"y":2e3}}').context);
+	end);
+
 	local function is_no_verdict(status, text)
 		assert.equal(usher.no_verdict, usher.read(status, text), tostring(status) .. " " .. tostring(text));
 	end
@@ -78,7 +93,8 @@ describe("an answer", function ()
 			'{"allow":false,"decision_id":"01J","message":""}', '{"allow":false,"decision_id":"01J","message":"a\\u0000"}',
 			'{"allow":true,"decision_id":"01J","features":"yes"}', '{"allow":true,"decision_id":"01J","grant":5}',
 			'{"allow":true,"decision_id":"01J","context":1}', '{"allow":true,"decision_id":"01J","recheck_at":"soon"}',
-			'{"need":"water"}', ("["):rep(100000),
+			'{"need":"water"}', ("["):rep(100000), ('{"a":'):rep(50000), '{"allow":true,"decision_id":"01J"}}',
+			'{"allow":true "decision_id":"01J"}', '{"allow":true,"decision_id":01J}', '["allow":true,"decision_id":"01J"]', '{"allow":true,"decision_id"}',
 		} do
 			is_no_verdict(200, text);
 		end
