@@ -49,11 +49,11 @@ func (r *run) profileProsody(lines int) error {
 		for _, m := range []struct{ what, unit string }{{"time", "µs"}, {"memory", "B"}} {
 			floor, err := r.luaProfile(release, m.what, nil)
 			if err != nil {
-				return fmt.Errorf("anonymous Prosody %s: %w", release.Name, err)
+				return fmt.Errorf("anonymous on Prosody %s: %w", release.Name, err)
 			}
 			seen, err := r.luaProfile(release, m.what, v)
 			if err != nil {
-				return fmt.Errorf("Prosody %s with usher: %w", release.Name, err)
+				return fmt.Errorf("usher on Prosody %s: %w", release.Name, err)
 			}
 			fmt.Printf("\nProsody %s, %s\n", release.Name, m.what)
 			seen.print(floor, m.unit, lines)
