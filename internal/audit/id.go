@@ -8,19 +8,17 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// NewID makes a decision id: a ULID, whose first ten characters are the time. One allocation.
+// NewID makes a decision id: a ULID, whose first ten characters are the time.
 //
 // The random part comes from the runtime's ChaCha8, seeded by the operating system: ids of one millisecond do not
 // collide across a fleet (80 bits), and nothing about the process can be read from them. An id grants nothing.
-func NewID(now time.Time) string {
+func NewID(now time.Time) string { return IDOf(now.UnixMilli(), rand.Uint64(), rand.Uint64()) }
+
+// IDOf makes the id of a moment in Unix milliseconds and of 80 random bits, the last of a and b. One allocation.
+func IDOf(ms int64, a, b uint64) string {
 	var id ulid.ULID
-	var random [16]byte
-	binary.LittleEndian.PutUint64(random[:8], rand.Uint64())
-	binary.LittleEndian.PutUint64(random[8:], rand.Uint64())
-	copy(id[6:], random[:10])
-	ms := uint64(now.UnixMilli())
-	id[0], id[1], id[2] = byte(ms>>40), byte(ms>>32), byte(ms>>24)
-	id[3], id[4], id[5] = byte(ms>>16), byte(ms>>8), byte(ms)
+	binary.BigEndian.PutUint64(id[:], uint64(ms)<<16|a&0xffff)
+	binary.BigEndian.PutUint64(id[8:], b)
 	return id.String()
 }
 

@@ -36,10 +36,11 @@ type term struct {
 
 func newRing(terms int) *ring {
 	r := &ring{wake: make(chan struct{}, 1), terms: make([]term, terms)}
+	memory := ringMemory(r, terms*termBlocks*blockSize)
 	for i := range r.terms {
 		r.terms[i].tail.Store(uint64(i) << 32)
 		r.terms[i].published = make([]atomic.Uint32, termBlocks)
-		r.terms[i].data = make([]byte, termBlocks*blockSize)
+		r.terms[i].data = memory[i*termBlocks*blockSize:][:termBlocks*blockSize]
 	}
 	return r
 }
@@ -99,6 +100,9 @@ func (r *ring) next() ([]byte, bool) {
 		t := &r.terms[r.at%uint64(len(r.terms))]
 		if r.block == termBlocks {
 			r.active.CompareAndSwap(r.at, r.at+1) // nobody did, where the last record fitted to the block
+			if r.active.Load() == r.at+1 {
+				giveBack(t.data) // nothing waits: a node that has little to tell keeps little memory for it
+			}
 			t.tail.Store((r.at + uint64(len(r.terms))) << 32)
 			r.at, r.block = r.at+1, 0
 			r.freed.Store(r.at)

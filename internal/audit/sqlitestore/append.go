@@ -230,7 +230,7 @@ func syncFolder(dir string) error {
 
 func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 	// Commits are not flushed one by one: the spill keeps what Last has not called safe.
-	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "cache_size(-8000)")
+	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "cache_size(-2000)")
 	if err != nil {
 		return nil, err
 	}
@@ -274,8 +274,7 @@ func (w *writer) loadDict(ctx context.Context) error {
 		if err := rows.Scan(&id, &tag, &v); err != nil {
 			return err
 		}
-		w.dict.numbers[string(append([]byte{byte(tag)}, v...))] = uint64(id)
-		w.dict.next = max(w.dict.next, uint64(id)+1)
+		w.dict.know(string(append([]byte{byte(tag)}, v...)), uint64(id))
 	}
 	return rows.Err()
 }

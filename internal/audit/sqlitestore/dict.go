@@ -1,6 +1,8 @@
 package sqlitestore
 
 import (
+	"context"
+	"database/sql"
 	"encoding/binary"
 
 	"github.com/usher-im/usher/internal/audit"
@@ -16,14 +18,21 @@ func codes(tag audit.Tag, text []byte) bool {
 	return false
 }
 
-const (
-	minCoded  = 4
-	mostCoded = 16_384 // a flood of made-up texts fills no more than this
-)
+const minCoded = 4
+
+// mostCoded is how many texts of a tag dict takes: a flood of made-up ones fills no more, neither the file nor the
+// memory, and leaves the other tags alone.
+func mostCoded(tag audit.Tag) int {
+	if tag == audit.TagRoom {
+		return 16_384
+	}
+	return 2048
+}
 
 // dict is the writer's side of the table.
 type dict struct {
 	numbers map[string]uint64 // by tag and text
+	used    [256]int          // by tag
 	next    uint64
 	fresh   []string // not in the file yet
 	key     []byte
@@ -54,13 +63,38 @@ func (d *dict) number(tag audit.Tag, text []byte) (uint64, bool) {
 	if n, ok := d.numbers[string(d.key)]; ok {
 		return n, true
 	}
-	if len(d.numbers) >= mostCoded {
+	if d.used[tag] >= mostCoded(tag) {
 		return 0, false
 	}
 	n := d.next
-	d.next++
 	key := string(d.key)
-	d.numbers[key] = n
+	d.know(key, n)
 	d.fresh = append(d.fresh, key)
 	return n, true
+}
+
+// know takes a text that has a number.
+func (d *dict) know(key string, number uint64) {
+	d.numbers[key] = number
+	d.used[key[0]]++
+	d.next = max(d.next, number+1)
+}
+
+// coded tells whether every text that belongs into a slice's dict is there.
+func coded(ctx context.Context, db *sql.DB) (bool, error) {
+	rows, err := db.QueryContext(ctx, "SELECT tag, count(*) FROM dict GROUP BY tag")
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	all := true
+	for rows.Next() {
+		var tag audit.Tag
+		var n int
+		if err := rows.Scan(&tag, &n); err != nil {
+			return false, err
+		}
+		all = all && n < mostCoded(tag)
+	}
+	return all, rows.Err()
 }

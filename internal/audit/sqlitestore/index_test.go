@@ -49,8 +49,8 @@ func TestIndex_FindsWhatTheRowsHave(t *testing.T) {
 			for term := range audit.Terms {
 				for try := range 20 {
 					h := r.Uint32()
-					if n > 0 && try%4 != 0 {
-						h = all.hashes[term][r.IntN(n)]
+					if held := all.hashes[term]; len(held) > 0 && try%4 != 0 {
+						h = held[r.IntN(len(held))]
 					}
 					if h == 0 {
 						continue

@@ -146,8 +146,12 @@ func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) ti
 			return err
 		}
 	}
-	if err := db.QueryRowContext(ctx, "SELECT count(*) < ? FROM dict", mostCoded).Scan(&all.coded); err != nil {
+	whole, err := coded(ctx, db)
+	if err != nil {
 		return err
+	}
+	if whole {
+		all.coded = 1
 	}
 	if err := sl.dropLog(ctx, db); err != nil {
 		return err

@@ -21,13 +21,15 @@ type terms struct {
 
 	mu     sync.RWMutex
 	keys   []uint64
-	hashes [audit.Terms][]uint32
+	hashes [audit.Terms][]uint32 // each up to the last row that has such a value
 }
 
 func (t *terms) add(key uint64, hash [audit.Terms]uint32) {
 	t.keys = append(t.keys, key)
 	for i, h := range hash {
-		t.hashes[i] = append(t.hashes[i], h)
+		if h != 0 {
+			t.hashes[i] = append(append(t.hashes[i], make([]uint32, len(t.keys)-1-len(t.hashes[i]))...), h)
+		}
 	}
 }
 
@@ -50,8 +52,10 @@ func (t *terms) forget(keys []uint64) {
 	defer t.mu.Unlock()
 	for _, k := range keys {
 		if n, ok := slices.BinarySearch(t.keys, k); ok {
-			for term := range t.hashes {
-				t.hashes[term][n] = 0
+			for _, hashes := range t.hashes {
+				if n < len(hashes) {
+					hashes[n] = 0
+				}
 			}
 		}
 	}
