@@ -2,11 +2,13 @@ package server
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	"github.com/zeebo/xxh3"
+
+	"github.com/usher-im/usher/internal/audit"
 )
 
 const (
@@ -19,8 +21,12 @@ const (
 
 // repeats remembers the ids of questions for a while, so that a question asked again over another connection stays one
 // decision. A true repeat has the same body; the same id with another body is a mistake of the caller.
+//
+// It keeps no decision ids: one is made of the time of the question and, for its random part, of a keyed hash of caller
+// and id, so that it can be made again.
 type repeats struct {
-	seed   maphash.Seed
+	bodies maphash.Seed
+	ids    uint64 // seed
 	window time.Duration
 	most   int // in one generation of a shard
 	shards [shards]repeatShard
@@ -31,12 +37,11 @@ type repeats struct {
 type repeatShard struct {
 	mu         sync.Mutex
 	young, old asked
-	turned     time.Time
-	_          [24]byte // keeps neighbours out of one cache line
+	_          [40]byte // keeps neighbours out of one cache line
 }
 
 func newRepeats(window time.Duration) *repeats {
-	return &repeats{seed: maphash.MakeSeed(), window: window, most: maxAsked / shards}
+	return &repeats{bodies: maphash.MakeSeed(), ids: rand.Uint64(), window: window, most: maxAsked / shards}
 }
 
 // outcome of remembering a question.
@@ -48,33 +53,33 @@ const (
 	conflicting
 )
 
-// remember notes a question under its caller and id. For a repeat it gives the decision id of the first time.
-func (r *repeats) remember(caller, id string, body []byte, decisionID string, now time.Time) (string, outcome) {
+// remember notes a question under its caller and id, and gives the id of its decision: for a repeat that of the first
+// time.
+func (r *repeats) remember(caller, id string, body []byte, now time.Time) (string, outcome) {
 	var room [128]byte
-	name := xxh3.Hash128(append(append(append(room[:0], caller...), 0), id...))
-	q := question{
-		key: max(name.Lo, 1), also: uint32(name.Hi), body: uint32(maphash.Bytes(r.seed, body)),
-		decision: ulid.MustParse(decisionID), // it was just made
-	}
+	random := xxh3.Hash128Seed(append(append(append(room[:0], caller...), 0), id...), r.ids)
+	q := question{key: max(random.Lo, 1), also: uint16(random.Hi), body: uint16(maphash.Bytes(r.bodies, body))}
+	ms, window := now.UnixMilli(), r.window.Milliseconds()
 	s := &r.shards[q.key%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if age := now.Sub(s.turned); age >= r.window || age < 0 || s.young.used >= r.most {
-		s.old, s.young, s.turned = s.young, newAsked(s.young.used), now
-		if age >= 2*r.window {
+	if age := ms - s.young.since; age >= window || age < 0 || s.young.used >= r.most {
+		s.old, s.young = s.young, newAsked(s.young.used, ms)
+		if age >= 2*window {
 			s.old = asked{}
 		}
 	}
-	first := s.young.find(&q)
+	set, first := &s.young, s.young.find(&q)
 	if first == nil {
-		first = s.old.find(&q)
+		set, first = &s.old, s.old.find(&q)
 	}
 	switch {
 	case first == nil:
+		q.at = uint32(ms - s.young.since)
 		s.young.add(q)
-		return decisionID, fresh
+		return audit.IDOf(ms, random.Hi, random.Lo), fresh
 	case first.body != q.body:
 		return "", conflicting
 	}
-	return first.decision.String(), repeated
+	return audit.IDOf(set.since+int64(first.at), random.Hi, random.Lo), repeated
 }

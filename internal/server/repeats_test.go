@@ -4,15 +4,13 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/usher-im/usher/internal/audit"
 )
 
 func TestRepeats_MemoryIsBoundedWhateverComes(t *testing.T) {
 	r, now := newRepeats(time.Minute), time.Now()
 	r.most = 10
 	for n := range 100_000 {
-		if _, seen := r.remember("", fmt.Sprint(n), nil, audit.NewID(now), now); seen != fresh {
+		if _, seen := r.remember("", fmt.Sprint(n), nil, now); seen != fresh {
 			t.Fatalf("question %d was taken for one that came before", n)
 		}
 	}
@@ -28,7 +26,7 @@ func TestRepeats_MemoryIsBoundedWhateverComes(t *testing.T) {
 func TestRepeats_ARepeatKeepsItsDecisionForAMinute(t *testing.T) {
 	r, now := newRepeats(time.Minute), time.Now()
 	ask := func(caller, body string, after time.Duration) (string, outcome) {
-		return r.remember(caller, "1", []byte(body), audit.NewID(now), now.Add(after))
+		return r.remember(caller, "1", []byte(body), now.Add(after))
 	}
 	first, _ := ask("cred:prosody", "a", 0)
 	if id, seen := ask("cred:prosody", "a", time.Second); seen != repeated || id != first {
@@ -53,10 +51,10 @@ func TestRepeats_ManyAreToldApart(t *testing.T) {
 	const many = 20_000
 	var first [many]string
 	for n := range many {
-		first[n], _ = r.remember("", fmt.Sprint(n), []byte("a"), audit.NewID(now), now)
+		first[n], _ = r.remember("", fmt.Sprint(n), []byte("a"), now)
 	}
 	for n := range many {
-		if id, seen := r.remember("", fmt.Sprint(n), []byte("a"), audit.NewID(now), now); seen != repeated || id != first[n] {
+		if id, seen := r.remember("", fmt.Sprint(n), []byte("a"), now); seen != repeated || id != first[n] {
 			t.Fatalf("question %d of %d was %d and got %s, not %s", n, many, seen, id, first[n])
 		}
 	}

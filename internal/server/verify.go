@@ -63,7 +63,7 @@ func (s *Server) answer(caller string, body, out []byte) ([]byte, said) {
 	if err != nil {
 		return append(out, "The question cannot be read: "+err.Error()+"."...), unread
 	}
-	id, seen := s.repeats.remember(caller, q.ID, body, audit.NewID(start), start)
+	id, seen := s.repeats.remember(caller, q.ID, body, start)
 	if seen == conflicting {
 		return out, reused
 	}
