@@ -20,6 +20,7 @@ import (
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/memory"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/server"
@@ -35,6 +36,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	if err != nil {
 		return err
 	}
+	memory.Govern()
 	log := newLogger(cfg.Log, s.err)
 	for _, w := range warnings {
 		log.Warn(w.Text, "where", w.Where)
@@ -48,6 +50,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	go n.reloadOn(ctx, hangup, c.Config)
+	memory.Settle()
 	log.Info("usher is up", "listen", n.server.VerifyAddress(), "admin", n.server.AdminAddress(), "version", version)
 	err = n.server.Run(ctx)
 	log.Info("usher is stopping")

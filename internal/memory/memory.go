@@ -14,10 +14,6 @@ import (
 )
 
 const (
-	// growth lets the heap grow to five times what is alive before the collector runs. Measured on one core at half of
-	// its capacity, against a server that does nothing: the collector's default of 100 costs 1.95 times the p99, 400
-	// costs 1.1 times (docs/performance.md).
-	growth = 400
 	// A container's memory is ours alone, but not for the heap alone; of a whole machine's others want their part.
 	shareOfContainer = 0.8
 	shareOfMachine   = 0.25
@@ -25,26 +21,15 @@ const (
 	least = 64 << 20
 )
 
-// Choice is what was chosen.
-type Choice struct {
-	// Growth is in percent of what is alive, as in GOGC; Limit in bytes, as in GOMEMLIMIT. 0: left to the environment.
-	Growth int
-	Limit  int64
-}
-
-// Govern sets the collector's pace for this process. What the environment says (GOGC, GOMEMLIMIT) is left as it is. Near
-// the limit the collector runs as often as it must, so a small container costs CPU and not its life.
-func Govern() Choice {
-	var c Choice
+// Govern sets the collector's pace for this process, from now on. What the environment says (GOGC, GOMEMLIMIT) is left as
+// it is. Near the limit the collector runs as often as it must, so a small container costs CPU and not its life.
+func Govern() {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		c.Limit = limit(os.DirFS("/"))
-		debug.SetMemoryLimit(c.Limit)
+		debug.SetMemoryLimit(limit(os.DirFS("/")))
 	}
 	if os.Getenv("GOGC") == "" {
-		c.Growth = growth
-		debug.SetGCPercent(c.Growth)
+		new(pacer).follow()
 	}
-	return c
 }
 
 // Settle gives back to the system what only starting needed.

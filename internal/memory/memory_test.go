@@ -1,8 +1,12 @@
 package memory
 
 import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"testing/fstest"
+	"time"
 )
 
 func TestLimit_IsTheContainersOrAPartOfTheMachines(t *testing.T) {
@@ -30,4 +34,43 @@ func TestLimit_IsTheContainersOrAPartOfTheMachines(t *testing.T) {
 			t.Errorf("%s: the limit is %d, want %d", name, got, want)
 		}
 	}
+}
+
+func TestPace_GrowsWithWhatIsAlive(t *testing.T) {
+	last := 0
+	for alive := uint64(0); alive < 200<<20; alive += 1 << 20 {
+		growth := growthFor(alive)
+		if growth < last || growth < smallGrowth || growth > fullGrowth {
+			t.Fatalf("%d MiB alive: %d after %d", alive>>20, growth, last)
+		}
+		last = growth
+	}
+	if growthFor(0) != smallGrowth || last != fullGrowth {
+		t.Errorf("from %d to %d", growthFor(0), last)
+	}
+}
+
+func TestPacer_FollowsTheHeapUpAndDown(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	p := new(pacer)
+	defer func() { debug.SetGCPercent(before) }()
+	p.follow()
+	for _, c := range []struct {
+		hold, want int
+	}{{0, smallGrowth}, {2 * fullHeap, fullGrowth}, {0, smallGrowth}} {
+		held := make([]byte, c.hold)
+		for begun := time.Now(); current() != c.want; runtime.Gosched() {
+			if runtime.GC(); time.Since(begun) > 10*time.Second {
+				t.Fatalf("with %d bytes held the target is %d, not %d", c.hold, current(), c.want)
+			}
+		}
+		runtime.KeepAlive(held)
+	}
+}
+
+// current is the collector's target.
+func current() int {
+	target := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(target)
+	return int(target[0].Value.Uint64())
 }
