@@ -167,16 +167,8 @@ func idleCPU(ctx context.Context, pid int, over time.Duration) (float64, error) 
 
 // residentMemory is what a process has in memory, in megabytes.
 func residentMemory(pid int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, fmt.Errorf("look at a process: %w", err)
-	}
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	var kib float64
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		return 0, fmt.Errorf("read a process's memory: %w", err)
-	}
-	return kib * 1024 / megabyte, nil
+	n, err := proc.Resident(pid)
+	return float64(n) / megabyte, err
 }
 
 // millionStarts measures the start of a node whose store holds a million revocations.

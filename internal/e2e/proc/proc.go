@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -101,4 +102,18 @@ func (p *Process) Stop(grace time.Duration) error {
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Signal(os.Kill)
 	<-p.done
+}
+
+// Resident is what a process has in memory, in bytes, as the system counts it (VmRSS of proc_pid_status(5)).
+func Resident(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("look at a process: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kib int64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		return 0, fmt.Errorf("read a process's memory: %w", err)
+	}
+	return kib << 10, nil
 }
