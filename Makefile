@@ -52,16 +52,20 @@ lint: ## gofmt, vet, staticcheck, govulncheck, luacheck
 	@# Exit code 3 means holes were found, any other that the database was out of reach.
 	go tool govulncheck ./... || { [ $$? -ne 3 ] && echo "govulncheck could not run: known holes were NOT looked for"; }
 
-BENCH ?= .
-PKG ?= ./...
-bench: ## benchmarks: BENCH=regexp PKG=package
-	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+QUICK ?=
+PARTS ?=
+bench: ## measure beside the floors, into dist/bench: QUICK=1 for a look, PARTS="decide http" for some of it
+	@.ci/setup bench
+	@mkdir -p dist/bench
+	go build -o dist/bench/bench ./internal/bench/cmd
+	dist/bench/bench run $(if $(QUICK),--quick) $(PARTS)
 
-profile: ## where the time of a benchmark goes: PKG=./internal/decide BENCH=regexp
-	@mkdir -p dist
-	go test -run '^$$' -bench '$(BENCH)' -cpuprofile dist/cpu.prof -memprofile dist/mem.prof -o dist/bench.test $(PKG)
-	go tool pprof -top -nodecount=25 dist/bench.test dist/cpu.prof
-	go tool pprof -top -nodecount=25 -sample_index=alloc_space dist/bench.test dist/mem.prof
+PROFILE ?= --plan seen
+profile: ## where the verify path spends its time: PROFILE="--plan new --alg ES256", or PROFILE=--prosody for the shim's share
+	@.ci/setup bench
+	@mkdir -p dist/bench
+	go build -o dist/bench/bench ./internal/bench/cmd
+	dist/bench/bench profile $(PROFILE)
 
 latency: ## from an acknowledged revocation to denied, out and closed: 1,000 of them on three nodes
 	@.ci/setup test

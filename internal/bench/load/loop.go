@@ -55,9 +55,12 @@ func (l *loop) run() error {
 		if now.After(l.until.Add(patience)) {
 			return fmt.Errorf("the server did not answer within %s", patience)
 		}
-		n, err := unix.EpollWait(l.poll, events[:], l.sleep(now))
+		if err := l.sleep(now); err != nil {
+			return err
+		}
+		n, err := unix.EpollWait(l.poll, events[:], 0)
 		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("wait for answers: %w", err)
+			return fmt.Errorf("take answers: %w", err)
 		}
 		for _, e := range events[:max(n, 0)] {
 			if err := l.take(l.connections[e.Fd]); err != nil {
@@ -67,21 +70,23 @@ func (l *loop) run() error {
 	}
 }
 
-// sleep is how many milliseconds the thread may sleep for.
-func (l *loop) sleep(now time.Time) int {
+// sleep waits for an answer, or until a request is due.
+func (l *loop) sleep(now time.Time) error {
 	if l.spins {
-		return 0
+		return nil
 	}
-	if l.Rate == 0 {
-		return 100
-	}
-	soonest := l.until
+	until := l.until
 	for _, c := range l.connections {
-		if !c.busy && c.due.Before(soonest) {
-			soonest = c.due
+		if !c.busy && c.due.Before(until) {
+			until = c.due
 		}
 	}
-	return int(max(0, soonest.Sub(now).Milliseconds()))
+	left := unix.NsecToTimespec(max(until.Sub(now), 0).Nanoseconds())
+	_, err := unix.Ppoll([]unix.PollFd{{Fd: int32(l.poll), Events: unix.POLLIN}}, &left, nil)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("wait for answers: %w", err)
+	}
+	return nil
 }
 
 // dueAt is when the n-th request of all is due.
