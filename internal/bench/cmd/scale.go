@@ -14,13 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/usher-im/usher/internal/bench"
 	"github.com/usher-im/usher/internal/bench/cpu"
 	"github.com/usher-im/usher/internal/bench/report"
 	"github.com/usher-im/usher/internal/e2e/proc"
 	"github.com/usher-im/usher/internal/e2e/verifier"
-	"github.com/usher-im/usher/internal/revocation"
-	"github.com/usher-im/usher/internal/revocation/sqlitestore"
 )
 
 const megabyte = 1e6
@@ -57,8 +54,8 @@ func (r *run) node() (*verifier.Verifier, string, error) {
 	return v, filepath.Join(filepath.Dir(v.ConfigFile), "usher-data"), v.Stop()
 }
 
-// startup starts a node anew and says when it was ready. The caller ends it.
-func (r *run) startup(v *verifier.Verifier) (*exec.Cmd, time.Duration, error) {
+// startup starts a node anew, asks it every so often, and says when it was ready. The caller ends it.
+func (r *run) startup(v *verifier.Verifier, every time.Duration) (*exec.Cmd, time.Duration, error) {
 	cmd := exec.CommandContext(r.ctx, r.usher, "serve", "--config", v.ConfigFile)
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
@@ -74,7 +71,7 @@ func (r *run) startup(v *verifier.Verifier) (*exec.Cmd, time.Duration, error) {
 		if time.Since(started) > time.Minute {
 			return nil, 0, errors.Join(fmt.Errorf("usher is not ready after a minute: %s", problems.String()), stop(cmd))
 		}
-		time.Sleep(500 * time.Microsecond)
+		time.Sleep(every)
 	}
 }
 
@@ -111,7 +108,7 @@ func (r *run) starts() error {
 	}
 	var ready, memory, idle []float64
 	for range r.rounds {
-		cmd, took, err := r.startup(v)
+		cmd, took, err := r.startup(v, 500*time.Microsecond)
 		if err != nil {
 			return err
 		}
@@ -169,63 +166,6 @@ func idleCPU(ctx context.Context, pid int, over time.Duration) (float64, error) 
 func residentMemory(pid int) (float64, error) {
 	n, err := proc.Resident(pid)
 	return float64(n) / megabyte, err
-}
-
-// millionStarts measures the start of a node whose store holds a million revocations.
-func (r *run) millionStarts() error {
-	many := 1_000_000
-	if r.quick {
-		many = 100_000
-	}
-	v, data, err := r.node()
-	if err != nil {
-		return err
-	}
-	if err := fillStore(r.ctx, filepath.Join(data, "revocations.db"), many); err != nil {
-		return err
-	}
-	var ready, memory []float64
-	for range min(3, r.rounds) {
-		cmd, took, err := r.startup(v)
-		if err != nil {
-			return err
-		}
-		ready = append(ready, took.Seconds())
-		resident, err := residentMemory(cmd.Process.Pid)
-		if err != nil {
-			return err
-		}
-		memory = append(memory, resident)
-		if err := stop(cmd); err != nil {
-			return err
-		}
-	}
-	what := strconv.Itoa(many) + " revocations in SQLite"
-	r.add("scale", what+": from start to ready", "s", ready, nil)
-	r.add("scale", what+": memory when ready", "MB", memory, nil)
-	return nil
-}
-
-func fillStore(ctx context.Context, path string, many int) (err error) {
-	store, err := sqlitestore.Open(ctx, path, sqlitestore.Options{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	batch := make([]revocation.Revocation, 0, 10_000)
-	for n := range many {
-		p, err := revocation.Prepare(bench.Revocation(n), time.Now())
-		if err != nil {
-			return fmt.Errorf("prepare revocation %d: %w", n, err)
-		}
-		if batch = append(batch, p); len(batch) == cap(batch) || n == many-1 {
-			if _, err := store.Revoke(ctx, batch); err != nil {
-				return err
-			}
-			batch = batch[:0]
-		}
-	}
-	return nil
 }
 
 var asked = regexp.MustCompile(`(?m)^(warm|cold)\s+(.+?)\s+p50\s+([0-9.]+) ms\s+p99\s+([0-9.]+) ms`)
