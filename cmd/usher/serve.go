@@ -50,7 +50,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	go n.reloadOn(ctx, hangup, c.Config)
-	memory.Settle()
+	go memory.Settle() // nobody waits for it
 	log.Info("usher is up", "listen", n.server.VerifyAddress(), "admin", n.server.AdminAddress(), "version", version)
 	err = n.server.Run(ctx)
 	log.Info("usher is stopping")
