@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help build deb demo test unit e2e lint bench profile latency chaos fuzz clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LUA := lua internal/e2e/prosody/modules internal/e2e/testdata/modules
+LUA := lua internal/bench/join/modules internal/e2e/prosody/modules internal/e2e/testdata/modules
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -35,7 +35,7 @@ func (*joinCmd) Run(ctx context.Context) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-// network is what docs/prosody.md recommends, here on both sides alike.
+// network is what deploy/prosody recommends, here on both sides alike.
 const network = "network_settings = { nagle = false, opportunistic_writes = true }\n"
 
 // lanes is how many clients log in at a time: enough to keep Prosody's core busy.
