@@ -109,18 +109,25 @@ func (x *index) readHead() error {
 
 // find gives the keys of the rows that may have one of the hashes.
 func (x *index) find(term audit.Term, hashes []uint32) ([]uint64, error) {
+	numbers, err := x.numbers(term, hashes)
+	if err != nil {
+		return nil, err
+	}
+	return x.keys(numbers)
+}
+
+// numbers gives the numbers of the rows that may have one of the hashes.
+func (x *index) numbers(term audit.Term, hashes []uint32) ([]uint32, error) {
 	at, n := x.entries(term)
-	var keys []uint64
+	var numbers []uint32
 	for _, h := range hashes {
 		rows, err := x.lookUp(at, n, h)
 		if err != nil {
 			return nil, err
 		}
-		if keys, err = x.addKeys(keys, rows); err != nil {
-			return nil, err
-		}
+		numbers = append(numbers, rows...)
 	}
-	return keys, nil
+	return numbers, nil
 }
 
 // entries says where the entries of a term begin, and how many there are.
@@ -135,19 +142,23 @@ func (x *index) entries(term audit.Term) (at int64, n int) {
 // guess is where a page should begin in whose middle the hash is, if all are spread evenly.
 func guess(n int, hash uint32) int { return int(uint64(n)*uint64(hash)>>32) - window/2 }
 
-// addKeys turns numbers of rows into keys, one by one where they are few, else from all the keys at once.
-func (x *index) addKeys(keys []uint64, rows []uint32) ([]uint64, error) {
-	if len(rows) > window {
+// keys turns numbers of rows into keys, one by one where they are few, else from all the keys at once.
+func (x *index) keys(numbers []uint32) ([]uint64, error) {
+	keys := make([]uint64, 0, len(numbers))
+	if len(numbers) > 0 && int64(slices.Max(numbers)) >= int64(x.rows) {
+		return nil, errIndex
+	}
+	if len(numbers) > window {
 		all, err := x.read(headSize, 0, x.rows)
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range rows {
+		for _, n := range numbers {
 			keys = append(keys, all[n])
 		}
 		return keys, nil
 	}
-	for _, n := range rows {
+	for _, n := range numbers {
 		key, err := x.read(headSize, int(n), 1)
 		if err != nil {
 			return nil, err

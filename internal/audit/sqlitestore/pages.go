@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/usher-im/usher/internal/audit"
@@ -176,10 +177,75 @@ func (p *pages) text(number uint64) ([]byte, bool) {
 	return v, true
 }
 
-// visit calls f with the events of some keys that pass the filter, until it has enough.
-func (f *search) visit(p *pages, keys []uint64, show func(uint64, audit.Event) bool) error {
+// below is the page that leads from a table's root to a key; 0 where the root itself has the rows.
+func (p *pages) below(t *table, key int64) int64 {
+	root := page{data: t.root}
+	if root.kind() != interior {
+		return 0
+	}
+	i, err := root.search(key)
+	if err != nil {
+		return 0
+	}
+	number, err := root.child(i)
+	if err != nil {
+		return 0
+	}
+	return number
+}
+
+// want asks the disk for a page.
+func (p *pages) want(number int64) {
+	if number > 0 {
+		willNeed(p.file, (number-1)*int64(p.size), int64(p.size))
+	}
+}
+
+// wantRows asks for the pages that some rows lie on. Neighbours share one.
+func (p *pages) wantRows(keys []uint64) {
+	last := int64(0)
 	for _, k := range keys {
-		data, err := p.data(k)
+		if number := p.below(p.rows, int64(k)); number != last {
+			p.want(number)
+			last = number
+		}
+	}
+}
+
+// wantTexts asks for the pages with the texts of a row that have not been read yet.
+func (p *pages) wantTexts(data []byte) {
+	fields, _ := audit.FieldsOf(data)
+	var wanted []int64
+	for {
+		tag, text, ok := fields.Next()
+		if !ok {
+			return
+		}
+		if tag&audit.Coded == 0 {
+			continue
+		}
+		number, _ := binary.Uvarint(text)
+		if p.knows(number) {
+			continue
+		}
+		if page := p.below(p.dict, int64(number)); !slices.Contains(wanted, page) {
+			p.want(page)
+			wanted = append(wanted, page)
+		}
+	}
+}
+
+func (p *pages) knows(number uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.texts[number]
+	return ok
+}
+
+// visit calls f with the events of a part's keys that pass the filter, until it has enough.
+func (f *search) visit(p *pages, part *part, show func(uint64, audit.Event) bool) error {
+	for i, k := range part.way.keys {
+		data, err := part.data(p, i)
 		if err != nil {
 			return err
 		}

@@ -46,34 +46,53 @@ func (s *Store) Query(ctx context.Context, q audit.Query) (audit.Page, error) {
 	return f.newestFirst(ctx, s.between(f.from, f.below))
 }
 
-// newestFirst asks slice after slice until the page is full, some ahead of the one whose turn it is: many where the
-// query looks for a term, which most slices do not have, few where the newest slice may well be enough.
+// newestFirst asks slice after slice until the page is full, some ahead of the one whose turn it is: few where the
+// newest slice may well be enough, many where the query looks for a term, and only those that have it.
 func (f *search) newestFirst(ctx context.Context, all []*slice) (audit.Page, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	ahead := 1
-	if _, hashes := audit.Hasher(0).Search(&f.q); len(hashes) > 0 {
-		ahead = fanOut
-		f.warm(all)
+	start := func(p *part) {
+		p.answer = make(chan found, 1)
+		running.Go(func() { p.answer <- f.in(ctx, p) })
 	}
 	var page audit.Page
-	var asked []chan found
-	for len(all) > 0 || len(asked) > 0 {
-		for len(all) > 0 && len(asked) < ahead {
-			sl, answer := all[len(all)-1], make(chan found, 1)
-			all, asked = all[:len(all)-1], append(asked, answer)
-			running.Go(func() { answer <- f.in(ctx, sl) })
-		}
-		done, err := f.add(&page, <-asked[0])
-		if done || err != nil {
+	if !f.hasTerm() {
+		_, err := f.answer(&page, partsOf(all), 1, start)
+		return page, err
+	}
+	for len(all) > 0 {
+		var parts []*part
+		parts, all = f.seek(all, f.q.Limit-len(page.Events), start)
+		if done, err := f.answer(&page, parts, fanOut, start); done || err != nil {
 			return page, err
 		}
-		asked = asked[1:]
-		ahead = min(2*ahead, fanOut)
 	}
 	return page, nil
+}
+
+// hasTerm says that the query looks for something that indexes have.
+func (f *search) hasTerm() bool {
+	_, hashes := audit.Hasher(0).Search(&f.q)
+	return len(hashes) > 0
+}
+
+// answer fills the page from parts; true where it is complete.
+func (f *search) answer(page *audit.Page, parts []*part, ahead int, start func(*part)) (bool, error) {
+	next := 0
+	for n, p := range parts {
+		for ; next < min(n+ahead, len(parts)); next++ {
+			if parts[next].answer == nil {
+				start(parts[next])
+			}
+		}
+		if done, err := f.add(page, <-p.answer); done || err != nil {
+			return true, err
+		}
+		ahead = min(2*ahead, fanOut)
+	}
+	return false, nil
 }
 
 // between gives the slices that may hold keys of a span, oldest first.
@@ -108,19 +127,23 @@ func (f *search) add(page *audit.Page, r found) (bool, error) {
 }
 
 // in searches one slice.
-func (f *search) in(ctx context.Context, sl *slice) found {
+func (f *search) in(ctx context.Context, part *part) found {
+	sl := part.slice
 	release, err := sl.hold()
 	if err != nil {
 		return found{}
 	}
 	defer release()
-	w, err := f.way(sl)
-	if err != nil || w.nowhere() {
-		return found{err: err}
+	if !part.sought {
+		part.seekNow(f)
+	}
+	w := part.way
+	if part.err != nil || w.nowhere() {
+		return found{err: part.err}
 	}
 	if w.known {
 		var out found
-		if p := sl.openPages(); p != nil && f.visit(p, w.keys, func(k uint64, e audit.Event) bool { out.add(k, e); return len(out.events) < f.q.Limit }) == nil {
+		if p := sl.openPages(); p != nil && f.visit(p, part, func(k uint64, e audit.Event) bool { out.add(k, e); return len(out.events) < f.q.Limit }) == nil {
 			return out
 		}
 	}

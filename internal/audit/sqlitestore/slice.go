@@ -127,9 +127,7 @@ func (sl *slice) candidates(q *audit.Query) (keys []uint64, ok bool, err error) 
 		}
 		return t.find(term, hashes), true, nil
 	}
-	sl.opening.Lock()
-	x, err := sl.loadIndex()
-	sl.opening.Unlock()
+	x, err := sl.openIndex()
 	if x == nil || err != nil {
 		return nil, false, err
 	}
@@ -155,6 +153,13 @@ func (sl *slice) openPages() *pages {
 	}
 	sl.pages = p
 	return p
+}
+
+// openIndex is loadIndex for who does not have opening.
+func (sl *slice) openIndex() (*index, error) {
+	sl.opening.Lock()
+	defer sl.opening.Unlock()
+	return sl.loadIndex()
 }
 
 // loadIndex opens the slice's index, nil where it has none yet. The caller has opening.

@@ -14,13 +14,17 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 	f := search{filter: q.Filter(), q: q.Query}
 	f.from, f.below = q.Range()
 	// A row's key is the moment it was recorded, what is counted is the moment of the event.
-	all := s.between(f.from, f.below)
+	all := partsOf(s.between(f.from, f.below))
+	if !q.Ready() && f.hasTerm() {
+		f.lookUp(all)
+		f.readAhead(all, mostAhead)
+	}
 	tally := q.Tally()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var failed error
 	slots := make(chan struct{}, fanOut)
-	for _, sl := range all {
+	for _, p := range all {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -29,11 +33,11 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 				defer mu.Unlock()
 				tally.Add(millis, key, n)
 			}
-			err := f.count(ctx, sl, q, tally, add)
+			err := f.count(ctx, p, q, tally, add)
 			if err != nil && !errors.Is(err, errGone) {
 				mu.Lock()
 				defer mu.Unlock()
-				failed = errors.Join(failed, fmt.Errorf("count in %s: %w", sl.path, err))
+				failed = errors.Join(failed, fmt.Errorf("count in %s: %w", p.slice.path, err))
 			}
 		})
 	}
@@ -44,21 +48,26 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 	return tally.Counts(), nil
 }
 
-func (f *search) count(ctx context.Context, sl *slice, q audit.StatsQuery, tally *audit.Tally, add func(int64, string, int64)) error {
+// mostAhead is how many rows are read before the first is counted.
+const mostAhead = 4096
+
+func (f *search) count(ctx context.Context, part *part, q audit.StatsQuery, tally *audit.Tally, add func(int64, string, int64)) error {
+	sl := part.slice
 	release, err := sl.hold()
 	if err != nil {
 		return err
 	}
 	defer release()
-	var w way
-	if !q.Ready() {
-		if w, err = f.way(sl); err != nil || w.nowhere() {
-			return err
-		}
+	if !q.Ready() && !part.sought {
+		part.seekNow(f)
+	}
+	w := part.way
+	if part.err != nil || w.nowhere() {
+		return part.err
 	}
 	if w.known {
 		var events []audit.Event
-		if p := sl.openPages(); p != nil && f.visit(p, w.keys, func(_ uint64, e audit.Event) bool { events = append(events, e); return true }) == nil {
+		if p := sl.openPages(); p != nil && f.visit(p, part, func(_ uint64, e audit.Event) bool { events = append(events, e); return true }) == nil {
 			for i := range events {
 				add(events[i].Time.UnixMilli(), tally.Key(&events[i]), 1)
 			}

@@ -88,6 +88,9 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 			return nil, err
 		}
 	}
+	for _, sl := range s.slices { // all at once: a cold disk is slow one by one
+		want(sl.path+indexExt, headSize)
+	}
 	for _, sl := range s.slices {
 		if err := sl.bringForward(ctx, opt.ReadOnly); err != nil {
 			return nil, err

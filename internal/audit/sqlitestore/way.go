@@ -32,16 +32,21 @@ func (f *search) way(sl *slice) (way, error) {
 		return way{}, err
 	}
 	if known {
-		keys = slices.DeleteFunc(keys, func(k uint64) bool { return k < f.from || k >= f.below })
-		slices.Sort(keys)
-		slices.Reverse(keys)
-		return way{keys: keys, known: true}, nil
+		return f.byKeys(keys), nil
 	}
 	w := way{where: "k >= ? AND k < ?", args: []any{int64(f.from), int64(f.below)}, late: func() bool { return false }}
 	if class, ok := classOf(&f.q); ok {
 		w.class, w.where, w.args = true, "n = ? AND "+w.where, append([]any{class}, w.args...)
 	}
 	return w, nil
+}
+
+// byKeys is the way to the rows of some keys.
+func (f *search) byKeys(keys []uint64) way {
+	keys = slices.DeleteFunc(keys, func(k uint64) bool { return k < f.from || k >= f.below })
+	slices.Sort(keys)
+	slices.Reverse(keys)
+	return way{keys: keys, known: true}
 }
 
 // fit makes the condition one for the slice as it is: with the index for classes where it has one, and with the term of
