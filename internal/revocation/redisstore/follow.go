@@ -46,30 +46,6 @@ func (s *Store) State(ctx context.Context, offer revocation.Identity, beat strin
 	return st, err
 }
 
-// scanCount is how many entries one step of a snapshot reads: larger steps would be felt by other clients.
-const scanCount = 1000
-
-// Snapshot implements revocation.Store. All steps go to one server: a cursor means nothing to another.
-func (s *Store) Snapshot(ctx context.Context, yield func([]revocation.Entry) error) error {
-	return s.once(ctx, func(conn *redis.Conn) error {
-		var found []revocation.Entry
-		for cursor := uint64(0); ; {
-			pairs, next, err := conn.HScan(ctx, s.key("index"), cursor, "", scanCount).Result()
-			if err != nil {
-				return err
-			}
-			found = found[:0]
-			for i := 0; i+1 < len(pairs); i += 2 {
-				found = append(found, unpack(keyOf(pairs[i]), pairs[i+1]))
-			}
-			if err := yield(found); err != nil || next == 0 {
-				return err
-			}
-			cursor = next
-		}
-	})
-}
-
 // most is how many changes one answer holds.
 const most = 1000
 

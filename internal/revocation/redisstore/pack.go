@@ -66,6 +66,12 @@ func keyOf(id string) (k revocation.Key) {
 	return k
 }
 
+// idOf is the id in what the order holds: an id and its entry.
+func idOf(member string) string { return member[:min(len(member), len(revocation.Key{}))] }
+
+// score is the number of a change as a sorted set takes and gives it.
+func score(n float64) string { return strconv.FormatFloat(n, 'f', 0, 64) }
+
 // number reads what a script answers: numbers as such, or as text where they may be large.
 func number(v any) int64 {
 	switch v := v.(type) {

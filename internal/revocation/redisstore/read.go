@@ -74,8 +74,8 @@ func (s *Store) List(ctx context.Context, q revocation.Query) (revocation.Page, 
 		seqs := map[string]string{}
 		ids := make([]string, len(rows))
 		for i, z := range rows {
-			ids[i] = z.Member.(string)
-			below = "(" + strconv.FormatFloat(z.Score, 'f', 0, 64)
+			ids[i] = idOf(z.Member.(string))
+			below = "(" + score(z.Score)
 			seqs[keyOf(ids[i]).String()] = below[1:]
 		}
 		found, err := s.get(ctx, ids)

@@ -19,6 +19,6 @@ redis.call("XADD", changes, "MAXLEN", "~", keep, seq .. "-0", "c", "-" .. tag ..
 redis.call("HDEL", index, id)
 redis.call("HDEL", detail, id)
 redis.call("ZREM", expiry, id)
-redis.call("ZREM", order, id)
+redis.call("ZREM", order, id .. known)
 redis.call("ZADD", lifted, now, id)
 return { seq, selector, before, expires, text }

@@ -14,9 +14,12 @@ local function record(id, packed, text, actor)
   redis.call("XADD", changes, "MAXLEN", "~", keep, last .. "-0", "c", "+" .. tag .. id .. packed, "d", text, "a", actor)
 end
 
-local function put(id, selector, before, expires, text, actor)
+-- was is what the index has under the id, if anything; place is where in the order it stays, else it becomes the newest.
+local function put(id, was, place, selector, before, expires, text, actor)
   local packed = struct.pack(">BI6I6", selector, before, expires)
   record(id, packed, text, actor)
+  if was then redis.call("ZREM", order, id .. was) end
+  redis.call("ZADD", order, place or last, id .. packed)
   redis.call("HSET", index, id, packed)
   redis.call("HSET", detail, id, text)
   if expires > 0 then
@@ -49,14 +52,13 @@ local function revoke(id, selector, before, expires, text, actor)
       if restore then return -1, was_before, was_expires, was_text end
       before, expires, text = later(was_before, before), later(was_expires, expires), explained(was_text, text)
       if before ~= was_before or expires ~= was_expires or text ~= was_text then
-        put(id, selector, before, expires, text, actor)
+        put(id, known, redis.call("ZSCORE", order, id .. known), selector, before, expires, text, actor)
       end
       return 0, before, expires, text
     end
   end
   if restore and redis.call("ZSCORE", lifted, id) then return -1, before, expires, text end
-  put(id, selector, before, expires, text, actor)
-  redis.call("ZADD", order, last, id)
+  put(id, known, nil, selector, before, expires, text, actor)
   redis.call("ZREM", lifted, id)
   return 1, before, expires, text
 end

@@ -15,10 +15,14 @@ if beat ~= "" then
 end
 local due = redis.call("ZRANGEBYSCORE", expiry, "-inf", now - expired_kept, "LIMIT", 0, 1000)
 if #due > 0 then
+  local gone = redis.call("HMGET", index, unpack(due))
+  for i, id in ipairs(due) do
+    gone[i] = id .. (gone[i] or "")
+  end
+  redis.call("ZREM", order, unpack(gone))
   redis.call("HDEL", index, unpack(due))
   redis.call("HDEL", detail, unpack(due))
   redis.call("ZREM", expiry, unpack(due))
-  redis.call("ZREM", order, unpack(due))
 end
 redis.call("ZREMRANGEBYSCORE", lifted, "-inf", now - lifted_kept)
 local known = redis.call("HMGET", meta, "epoch", "secret", "seq", "tag")
