@@ -32,7 +32,24 @@ func (s *Store) State(ctx context.Context, offer revocation.Identity, _ string) 
 	if err == nil && due { // it is asked before it is written, since a write costs a flush to disk
 		err = s.purge(ctx, old)
 	}
+	if err == nil {
+		st.Entries, err = s.entries(ctx)
+	}
 	return st, err
+}
+
+// entries is how many there were when it was first asked: whoever loads them all makes room for so many. To count a
+// million takes some milliseconds, which is too long for each heartbeat.
+func (s *Store) entries(ctx context.Context) (int, error) {
+	if n := s.counted.Load(); n > 0 {
+		return int(n - 1), nil
+	}
+	var n int64
+	err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM revocations").Scan(&n)
+	if err == nil {
+		s.counted.Store(n + 1)
+	}
+	return int(n), err
 }
 
 func (s *Store) look(ctx context.Context, old int64) (st revocation.State, due bool, err error) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/usher-im/usher/internal/revocation"
@@ -20,6 +21,8 @@ type Store struct {
 	read  *sql.DB
 	now   func() time.Time
 	kept  uint64
+
+	counted atomic.Int64 // entries when they were first counted, and one; 0 before
 
 	// What a node asks at each heartbeat is prepared, since to parse it costs more than to answer it.
 	state, changes, asking *sql.Stmt
