@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"flag"
 	"fmt"
 	"os"
@@ -33,12 +34,12 @@ func run() error {
 	dir := flag.String("dir", "", "folder for the SQLite files; kept and used again where it is there already")
 	address := flag.String("redis", "", "a Redis to fill, which must be empty")
 	runs := flag.Int("runs", 200, "questions of each kind")
-	one := flag.String("one", "", "ask one question and print its microseconds (used for the cold figures)")
+	one := flag.String("one", "", "ask one question of cold files, and print its microseconds and what it found (used for the cold figures)")
 	rate := flag.Int("rate", -1, "instead of all that: record this many a second beside signature checks, 0: as fast as they go")
 	seconds := flag.Int("seconds", 20, "how long a round with -rate takes")
 	rounds := flag.Int("rounds", 3, "how many rounds with -rate, each with the audit off and on")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of all this")
-	nth := flag.Int("nth", 0, "which value to ask for")
+	event := flag.Int("event", 0, "whose values to ask for, with -one")
 	flag.Parse()
 	if *profile != "" {
 		f, err := os.Create(*profile)
@@ -54,7 +55,7 @@ func run() error {
 	case *rate >= 0:
 		return benchRate(*rate, time.Duration(*seconds)*time.Second, *rounds)
 	case *one != "":
-		return askOne(*dir, *rows, *one, *nth)
+		return askOne(*dir, newWorld(*rows), *one, *event)
 	case *address != "":
 		return benchRedis(*address, orElse(*rows, 1_000_000), *runs)
 	}
@@ -94,19 +95,26 @@ func benchSQLite(dir string, rows, runs int) error {
 		}
 		fmt.Println(fill)
 	}
-	store, err := sqlitestore.Open(context.Background(), dir, sqlitestore.Options{})
+	if err := loadPages(dir); err != nil {
+		return err
+	}
+	store, err := sqlitestore.Open(context.Background(), dir, options(w))
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	if _, err := store.Last(context.Background()); err != nil { // as a pipeline does first of all
+	last, err := store.Last(context.Background()) // as a pipeline does first of all
+	if err != nil {
+		return err
+	}
+	if err := describe(dir, w, last); err != nil {
 		return err
 	}
 	missed, err := ask(store, w, runs)
 	if err != nil {
 		return err
 	}
-	cold, err := askCold(dir, rows)
+	cold, err := askCold(dir, w)
 	if err != nil {
 		return err
 	}
@@ -116,9 +124,41 @@ func benchSQLite(dir string, rows, runs int) error {
 	return nil
 }
 
+// options has the store believe that the last event is of this moment: a day later the newest file would be closed, and
+// get its index, although it is not full.
+func options(w *world) sqlitestore.Options {
+	return sqlitestore.Options{Now: func() time.Time { return w.end() }}
+}
+
+// describe says what the folder holds, and refuses one with other events.
+func describe(dir string, w *world, last uint64) error {
+	if last != w.k(w.rows-1) {
+		return fmt.Errorf("%s holds other events than these %d: give another -dir, or delete it", dir, w.rows)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.audit"))
+	if err != nil {
+		return err
+	}
+	path := names[len(names)-1]
+	if _, err := os.Stat(path + ".index"); err == nil {
+		return fmt.Errorf("the newest file, %s, has its index: a file that is being filled has none, and takes longer to search", path)
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var newest int
+	if err := db.QueryRow("SELECT count(*) FROM rows").Scan(&newest); err != nil {
+		return err
+	}
+	fmt.Printf("%d events in %d files, %d of them in the newest, which has no index yet\n", w.rows, len(names), newest)
+	return nil
+}
+
 func fillSQLite(dir string, w *world) (figures, error) {
 	ctx := context.Background()
-	store, err := sqlitestore.Open(ctx, dir, sqlitestore.Options{})
+	store, err := sqlitestore.Open(ctx, dir, options(w))
 	if err != nil {
 		return figures{}, err
 	}

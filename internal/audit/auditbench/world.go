@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -44,15 +47,20 @@ func random(n int, purpose uint64) uint64 {
 	return xxh3.HashSeed(b[:], purpose)
 }
 
+// Which room, user and address an event has.
+func roomOf(n int) uint64    { return random(n, 1) % rooms }
+func userOf(n int) uint64    { return random(n, 2) % users }
+func addressOf(n int) uint64 { return random(n, 3) % addresses }
+
 func (w *world) room(n int) string {
-	r := random(n, 1) % rooms
+	r := roomOf(n)
 	return fmt.Sprintf("[tenant%d]meeting-room-%d@conference.meet.example.com", r%50, r)
 }
 
-func (w *world) user(n int) string { return fmt.Sprintf("user-%06d", random(n, 2)%users) }
+func (w *world) user(n int) string { return fmt.Sprintf("user-%06d", userOf(n)) }
 
 func (w *world) address(n int) string {
-	a := random(n, 3) % addresses
+	a := addressOf(n)
 	return fmt.Sprintf("198.%d.%d.%d", 18+a>>16, a>>8&255, a&255)
 }
 
@@ -66,12 +74,50 @@ func (w *world) jti(n int) string {
 	return fmt.Sprintf("%08x-%04x", random(n, 6)>>32, random(n, 7)>>48)
 }
 
+// since is the first event of the last so long.
+func (w *world) since(d time.Duration) int { return max(0, w.rows-int(d/w.step)) }
+
+// days is how many whole days lie behind, 1 where it is less than one.
+func (w *world) days() int { return max(1, int(w.end().Sub(w.start)/(24*time.Hour))) }
+
+// spread gives n events whose values are of every frequency, from the rarest to the most frequent one that the events
+// from number from on have.
+func (w *world) spread(n, from int, value func(int) uint64) []int {
+	type seen struct{ times, event int }
+	all := map[uint64]seen{}
+	for e := from; e < w.rows; e++ {
+		v := value(e)
+		all[v] = seen{all[v].times + 1, e}
+	}
+	ordered := slices.SortedFunc(maps.Values(all), func(a, b seen) int { return cmp.Or(a.times-b.times, a.event-b.event) })
+	events := make([]int, n)
+	for i := range events {
+		events[i] = ordered[i*(len(ordered)-1)/max(n-1, 1)].event
+	}
+	return mixed(events)
+}
+
+// overTime gives n events from all of the time.
+func (w *world) overTime(n int) []int {
+	events := make([]int, n)
+	for i := range events {
+		events[i] = (i*w.rows + int(random(i, 100)%uint64(w.rows))) / n
+	}
+	return mixed(events)
+}
+
+// mixed brings events into an order that says nothing.
+func mixed(events []int) []int {
+	slices.SortFunc(events, func(a, b int) int { return cmp.Compare(random(a, 101), random(b, 101)) })
+	return events
+}
+
 func (w *world) event(n int) audit.Event {
 	at := w.at(n)
 	var id ulid.ULID
 	_ = id.SetTime(ulid.Timestamp(at))
 	binary.LittleEndian.PutUint64(id[8:], random(n, 8))
-	room := random(n, 1) % rooms
+	room := roomOf(n)
 	e := audit.Event{
 		Time: at, ID: id.String(), Kind: audit.Decision, Verdict: audit.Allow, Proven: true, Node: "node-a1b2c3", Host: "meet.example.com",
 		Profile: "default", Session: fmt.Sprintf("%012x", random(n, 9)>>16), Stage: "join", Issuer: "my-app", Subject: "meet.example.com",
