@@ -22,6 +22,7 @@ type profileCmd struct {
 	Audit   bool    `help:"With the audit."`
 	Floor   bool    `help:"The bare handler instead, with its bare checks."`
 	Prosody bool    `help:"Prosody instead, each release: where its time goes while clients join, and the shim's share."`
+	Rate    float64 `help:"Requests a second, on both cores; 0: as many as one core answers."`
 	Seconds float64 `default:"5"`
 	Out     string  `default:"dist/profile" help:"Folder of the profiles."`
 	Lines   int     `default:"30" help:"Lines of each list."`
@@ -40,6 +41,9 @@ func (c *profileCmd) Run(ctx context.Context) error {
 	if c.Audit {
 		flags = append(flags, "--audit")
 	}
+	if c.Rate > 0 {
+		flags = append(flags, core(-1))
+	}
 	start := func() (*target, error) { return r.serve("usher", flags...) }
 	if c.Floor {
 		start = func() (*target, error) {
@@ -51,7 +55,10 @@ func (c *profileCmd) Run(ctx context.Context) error {
 		return err
 	}
 	j := r.closed(load.Plan(c.Plan), token.Algorithm(c.Alg), 16)
-	j.Seconds = c.Seconds
+	j.Seconds, j.Rate = c.Seconds, c.Rate
+	if c.Rate > 0 {
+		j.Core = -1
+	}
 	result, err := r.ask(loaded, j)
 	if err != nil {
 		return err
