@@ -12,7 +12,7 @@ const (
 	// Once the caches are full, the heap may grow to five times what is alive before the collector runs. Measured on one
 	// core at half of its capacity, against a server that does nothing: the collector's default of 100 costs 1.95 times
 	// the p99, 400 costs 1.1 times (docs/performance.md).
-	fullHeap, fullGrowth = 64 << 20, 400
+	fullHeap, fullGrowth = 32 << 20, 400
 )
 
 // growthFor is the collector's target (as in GOGC: in percent of what is alive) for a heap of which so much is alive.
