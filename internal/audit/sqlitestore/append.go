@@ -147,7 +147,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		return fmt.Errorf("open the audit file %s: %w", newest.path, err)
 	}
 	var sealing bool
-	if err := w.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_n')").Scan(&sealing); err != nil {
+	if err := w.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_v')").Scan(&sealing); err != nil {
 		return errors.Join(err, w.close())
 	}
 	s.writer = w
@@ -210,7 +210,11 @@ func (sl *slice) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(migrate(ctx, db, 0), db.Close()); err != nil {
+	err = migrate(ctx, db, 0)
+	if err == nil {
+		_, err = db.ExecContext(ctx, byClass)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
 		return errors.Join(err, os.Remove(unfinished))
 	}
 	if err := os.Rename(unfinished, sl.path); err != nil {

@@ -29,11 +29,13 @@ var steps = []string{
 	`CREATE TABLE counts (t INTEGER, by TEXT, key TEXT, n INTEGER NOT NULL, PRIMARY KEY (t, by, key)) WITHOUT ROWID`,
 }
 
-// indexes are made when a slice is sealed; those for the terms are a file of their own, see index.
-var indexes = []string{
-	"CREATE INDEX IF NOT EXISTS by_n ON rows (n) WHERE n IS NOT NULL",
-	"CREATE INDEX IF NOT EXISTS by_v ON dict (tag, v)",
-}
+// byClass finds the rows that let nobody in. It is there from the first row on: they come in its order, so keeping it costs
+// less than to sort a full slice in memory. Slices of older versions get it when they are sealed.
+const byClass = "CREATE INDEX IF NOT EXISTS by_n ON rows (n) WHERE n IS NOT NULL"
+
+// byWord finds texts in dict. A slice that has it is being sealed, or is. The indexes for the terms are a file of their
+// own, see index.
+const byWord = "CREATE INDEX IF NOT EXISTS by_v ON dict (tag, v)"
 
 // columns of the terms, in the order of audit.Term.
 var columns = [...]string{"f", "j", "u", "a", "r"}

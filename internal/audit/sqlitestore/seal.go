@@ -132,7 +132,7 @@ func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) ti
 			return ctx.Err()
 		}
 	}
-	for _, statement := range indexes {
+	for _, statement := range []string{byClass, byWord} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err
 		}
