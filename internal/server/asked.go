@@ -22,11 +22,6 @@ type asked struct {
 // fewest is how many slots a set begins with.
 const fewest = 64
 
-// newAsked has room for three quarters of the questions that there were before, since fewer may come.
-func newAsked(before int, since int64) asked {
-	return asked{slots: make([]question, max(fewest, before)), since: since}
-}
-
 // begin is where the search for a key begins: the high half of the product spreads keys evenly over any number of slots.
 // Their low bits choose the shard already, so they are mixed in from above.
 func (a *asked) begin(key uint64) int {

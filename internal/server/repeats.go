@@ -64,7 +64,7 @@ func (r *repeats) remember(caller, id string, body []byte, now time.Time) (strin
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if age := ms - s.young.since; age >= window || age < 0 || s.young.used >= r.most {
-		s.old, s.young = s.young, newAsked(s.young.used, ms)
+		s.old, s.young = s.young, asked{since: ms}
 		if age >= 2*window {
 			s.old = asked{}
 		}
