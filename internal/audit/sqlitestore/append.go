@@ -234,7 +234,7 @@ func syncFolder(dir string) error {
 
 func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 	// Commits are not flushed one by one: the spill keeps what Last has not called safe.
-	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "cache_size(-2000)")
+	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "cache_size(-1000)")
 	if err != nil {
 		return nil, err
 	}
