@@ -110,6 +110,7 @@ func (r *ring) next() ([]byte, bool) {
 		}
 		record := t.published[r.block].Load()
 		if record == 0 {
+			r.read.Store(r.at*termBlocks + r.block)
 			return nil, false
 		}
 		t.published[r.block].Store(0)
@@ -123,7 +124,6 @@ func (r *ring) next() ([]byte, bool) {
 
 // sleep says that the reader is about to wait; false where something has come meanwhile.
 func (r *ring) sleep() bool {
-	r.read.Store(r.at*termBlocks + r.block)
 	r.asleep.Store(true)
 	t := &r.terms[r.at%uint64(len(r.terms))]
 	if r.block == termBlocks || t.published[r.block].Load() != 0 {
@@ -133,7 +133,7 @@ func (r *ring) sleep() bool {
 	return true
 }
 
-// waiting is how many bytes lay in the ring beyond what the reader had taken when it last rested.
+// waiting is how many bytes lie in the ring beyond what the reader had taken when it last found nothing.
 func (r *ring) waiting() int64 {
 	n := r.active.Load()
 	tail := min(uint64(uint32(r.terms[n%uint64(len(r.terms))].tail.Load())), termBlocks)

@@ -64,6 +64,9 @@ func TestRing_FullRefusesAndGoesOnWhenRead(t *testing.T) {
 	if _, ok := r.next(); ok {
 		t.Fatal("a record that was refused is there")
 	}
+	if n := r.waiting(); n != 0 { // also where the reader has not gone to sleep, as under a steady load
+		t.Errorf("%d bytes wait in a queue that was read to its end", n)
+	}
 	if !r.put(&e) {
 		t.Error("still full after reading")
 	}
