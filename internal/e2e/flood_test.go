@@ -104,7 +104,7 @@ func startNode(t *testing.T, config string) *verifier.Verifier {
 
 func resident(t *testing.T, v *verifier.Verifier) int64 {
 	t.Helper()
-	n, err := proc.Resident(v.PID())
+	n, _, err := proc.Memory(v.PID())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/usher-im/usher/internal/e2e/proc"
@@ -23,7 +22,7 @@ var built struct {
 
 // Main runs a package's tests; call it from TestMain. It removes what binary has built.
 func Main(m *testing.M) {
-	if err := raiseFileLimit(); err != nil {
+	if err := proc.RaiseFileLimit(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -64,21 +63,6 @@ func dependOnSources() error {
 		if err := filepath.WalkDir(filepath.Join(repo, folder), func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
 			return fmt.Errorf("look at usher's sources: %w", err)
 		}
-	}
-	return nil
-}
-
-// raiseFileLimit gives this process and Prosody as many files as the system lets them have: a thousand clients at
-// once need more than the usual 1024. Go raises its own limit by itself but hands the old one to its children,
-// unless it is set explicitly.
-func raiseFileLimit() error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("read the limit of open files: %w", err)
-	}
-	limit.Cur = limit.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	return nil
 }

@@ -6,14 +6,13 @@ import (
 	"flag"
 	"os"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/e2e/proc"
 	"github.com/usher-im/usher/internal/reason"
 	"github.com/usher-im/usher/internal/token"
 )
@@ -117,19 +116,9 @@ func note(slowest *atomic.Int64, d time.Duration) {
 // resident is the memory of this process that is in use, as the system counts it.
 func resident(t *testing.T) int64 {
 	t.Helper()
-	data, err := os.ReadFile("/proc/self/status")
+	n, _, err := proc.Memory(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib << 10
-		}
-	}
-	t.Fatal("no VmRSS")
-	return 0
+	return n
 }

@@ -34,12 +34,11 @@ func (p *pacer) follow() {
 	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(alive)
 	growth := growthFor(alive[0].Value.Uint64())
-	// To set it stops all threads for a moment, so small changes wait.
-	if growth == smallGrowth || growth == fullGrowth || growth > p.growth+p.growth/8 || growth < p.growth-p.growth/8 {
-		if growth != p.growth {
-			debug.SetGCPercent(growth)
-			p.growth = growth
-		}
+	// To set it stops all threads for a moment, so small changes wait, save those to either end.
+	atEnd := growth == smallGrowth || growth == fullGrowth
+	if change := growth - p.growth; change != 0 && (atEnd || 8*max(change, -change) > p.growth) {
+		debug.SetGCPercent(growth)
+		p.growth = growth
 	}
 	type sentinel struct{ _ *pacer } // with a pointer, so that it is an allocation of its own and dies with the next collection
 	runtime.AddCleanup(new(sentinel), (*pacer).follow, p)

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/usher-im/usher/internal/bench"
 	"github.com/usher-im/usher/internal/bench/cpu"
 	"github.com/usher-im/usher/internal/bench/report"
+	"github.com/usher-im/usher/internal/e2e/proc"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/e2e/verifier"
@@ -99,32 +98,17 @@ func (r *run) fullStarts(v *verifier.Verifier, what string, clock func() (time.D
 			return nil, err
 		}
 		after, err1 := clock()
-		most, err2 := peakMemory(cmd.Process.Pid)
-		now, err3 := residentMemory(cmd.Process.Pid)
-		if err := errors.Join(err1, err2, err3, stop(cmd)); err != nil {
+		now, most, err2 := proc.Memory(cmd.Process.Pid)
+		if err := errors.Join(err1, err2, stop(cmd)); err != nil {
 			return nil, err
 		}
-		ready, peak, resident = append(ready, took.Seconds()), append(peak, most), append(resident, now)
+		ready, peak, resident = append(ready, took.Seconds()), append(peak, float64(most)/megabyte), append(resident, float64(now)/megabyte)
 		served = append(served, (after - before).Seconds())
 	}
 	r.add("scale", what+": from start to ready", "s", ready, report.Most(1.5))
 	r.add("scale", what+": memory, peak", "MB", peak, report.Most(150))
 	r.add("scale", what+": memory when ready", "MB", resident, report.Most(150))
 	return served, nil
-}
-
-// peakMemory is the most that a process has had in memory, in megabytes (VmHWM of proc_pid_status(5)).
-func peakMemory(pid int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, fmt.Errorf("look at a process: %w", err)
-	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
-	var kib float64
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		return 0, fmt.Errorf("read a process's memory: %w", err)
-	}
-	return kib * 1024 / megabyte, nil
 }
 
 func fillStore(ctx context.Context, store revocation.Store, many int) error {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/usher-im/usher/internal/bench/fixture"
@@ -47,7 +46,7 @@ func newRun(ctx context.Context, c *runCmd) (*run, error) {
 		}
 	}
 	r.report = report.Report{Machine: report.ThisMachine(), Started: time.Now().UTC(), Quick: r.quick}
-	if err := raiseFileLimit(); err != nil {
+	if err := proc.RaiseFileLimit(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -64,20 +63,6 @@ func newRun(ctx context.Context, c *runCmd) (*run, error) {
 		return nil, fmt.Errorf("make a folder to work in: %w", err)
 	}
 	return r, fixture.WriteKeys(r.dir)
-}
-
-// raiseFileLimit gives this process, and all that it starts, as many files as the system lets them have. Go raises its
-// own limit by itself but hands the old one to its children, unless it is set explicitly.
-func raiseFileLimit() error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("read the limit of open files: %w", err)
-	}
-	limit.Cur = limit.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("raise the limit of open files: %w", err)
-	}
-	return nil
 }
 
 // close ends what was started, the last first.

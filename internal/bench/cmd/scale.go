@@ -164,7 +164,7 @@ func idleCPU(ctx context.Context, pid int, over time.Duration) (float64, error) 
 
 // residentMemory is what a process has in memory, in megabytes.
 func residentMemory(pid int) (float64, error) {
-	n, err := proc.Resident(pid)
+	n, _, err := proc.Memory(pid)
 	return float64(n) / megabyte, err
 }
 

@@ -104,16 +104,34 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Resident is what a process has in memory, in bytes, as the system counts it (VmRSS of proc_pid_status(5)).
-func Resident(pid int) (int64, error) {
+// Memory is what a process has in memory and the most that it has had, in bytes, as the system counts them (VmRSS and
+// VmHWM of proc_pid_status(5)).
+func Memory(pid int) (resident, peak int64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, fmt.Errorf("look at a process: %w", err)
+		return 0, 0, fmt.Errorf("look at a process: %w", err)
 	}
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	var kib int64
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		return 0, fmt.Errorf("read a process's memory: %w", err)
+	for name, into := range map[string]*int64{"VmRSS:": &resident, "VmHWM:": &peak} {
+		_, rest, _ := strings.Cut(string(text), name)
+		if _, err := fmt.Sscan(rest, into); err != nil {
+			return 0, 0, fmt.Errorf("read a process's memory: %w", err)
+		}
+		*into <<= 10 // from KiB
 	}
-	return kib << 10, nil
+	return resident, peak, nil
+}
+
+// RaiseFileLimit gives this process, and all that it starts, as many files as the system lets them have: a thousand
+// clients at once need more than the usual 1024. Go raises its own limit by itself but hands the old one to its children,
+// unless it is set explicitly.
+func RaiseFileLimit() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("raise the limit of open files: %w", err)
+	}
+	return nil
 }
