@@ -116,18 +116,16 @@ func (c *cache) granted(grant string, p *profile, host string, now time.Time) *P
 
 var grantSpelling = base64.RawURLEncoding.Strict()
 
-// grantFor makes the grant of a proof: its name, encrypted under keys that live as long as this cache. Who knows a token
+// appendGrant spells the grant of a proof: its name, encrypted under keys that live as long as this cache. Who knows a token
 // knows its name and still cannot make a grant of it, and whatever else is shown as a grant decrypts to no name.
-func (c *cache) grantFor(name sum) string {
+func (c *cache) appendGrant(b []byte, name sum) []byte {
 	grant := c.rooms.Get().(*sum)
 	defer c.rooms.Put(grant)
 	for n, half := range c.halves {
 		at := n * aes.BlockSize
 		half.Encrypt(grant[at:], name[at:])
 	}
-	var text [43]byte // grantSpelling.EncodedLen(len(grant))
-	grantSpelling.Encode(text[:], grant[:])
-	return string(text[:])
+	return grantSpelling.AppendEncode(b, grant[:])
 }
 
 // keep takes a proof into the younger generation, in place of one that it had under this name.

@@ -54,8 +54,8 @@ func (r *revocations) Judge(_ context.Context, m *revocation.Marks, _ revocation
 	return "", nil
 }
 
-func (r *revocations) FeedKeys(m *revocation.Marks) []string {
-	return []string{"key"}
+func (r *revocations) FeedKeys(names []revocation.Name, m *revocation.Marks) []revocation.Name {
+	return append(names, revocation.Name([]byte("abcdefghijkl")))
 }
 
 func (r *revocations) Resume(_ context.Context, _, jti, owner, previous string, _ time.Duration, _ time.Time) (revocation.Claim, error) {
@@ -88,7 +88,7 @@ func open(t *testing.T, yaml string) *house {
 	h := &house{revocations: &revocations{revoked: map[revocation.Key]bool{}, marks: map[string]string{}}}
 	h.Door, err = decide.New(cfg, decide.Options{
 		Revocations: h.revocations,
-		Encode:      func(*decide.Proven, decide.Given) (full, short []byte) { return nil, nil },
+		Encode:      func(*decide.Proven, *decide.Given) (full, short []byte) { return nil, nil },
 		OpenKeys: func(i *config.Issuer) (decide.Keys, error) {
 			ring, err := keys.Open(t.Context(), i.Keys, keys.Options{AllowShortSecret: i.AllowShortSecret})
 			if err == nil {

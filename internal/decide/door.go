@@ -24,7 +24,7 @@ type Keys interface {
 // *revocation.Ledger).
 type Revocations interface {
 	Judge(ctx context.Context, m *revocation.Marks, r revocation.Rules, now time.Time) (revocationID string, problem *reason.Problem)
-	FeedKeys(m *revocation.Marks) []string
+	FeedKeys(names []revocation.Name, m *revocation.Marks) []revocation.Name
 	Resume(ctx context.Context, issuer, jti, owner, previous string, grace time.Duration, until time.Time) (revocation.Claim, error)
 }
 
@@ -35,8 +35,8 @@ type Options struct {
 	// Revocations may be nil in a Door that only explains.
 	Revocations Revocations
 	// Encode writes what an allow says of a proven token, in full and for a join. It runs once per token and host, when
-	// an allow is first told; its results are kept beside the claims.
-	Encode func(*Proven, Given) (full, short []byte)
+	// an allow is first told; its results are kept beside the claims. It must not keep what it is given.
+	Encode func(*Proven, *Given) (full, short []byte)
 	// CacheWeight bounds the proven tokens that are kept, in bytes; 0 means 64 MiB.
 	CacheWeight uint64
 }

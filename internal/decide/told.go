@@ -1,15 +1,32 @@
 package decide
 
-import "github.com/usher-im/usher/internal/policy"
+import (
+	"sync"
+
+	"github.com/usher-im/usher/internal/policy"
+	"github.com/usher-im/usher/internal/revocation"
+)
 
 // Given is what an allow gives for showing a token, beside what is proven of it. It goes into the answer and is not kept
 // by itself: the collector would walk over thousands of them for nothing.
 type Given struct {
 	// Grant is the handle that joins are asked with.
-	Grant    string
-	Features map[string]bool // nil: no map at all
+	Grant []byte
+	// Features are what the session may do; HasFeatures tells none at all from nothing said about them.
+	Features    []policy.Feature
+	HasFeatures bool
 	// RevocationKeys are the opaque names under which the feed would call for this session.
-	RevocationKeys []string
+	RevocationKeys []revocation.Name
+}
+
+// givens are used again and again: each is needed for the moment of one Encode.
+var givens = sync.Pool{New: func() any { return new(Given) }}
+
+// letGo empties g but for its memory.
+func (g *Given) letGo() {
+	clear(g.Features) // their names lie in a token
+	g.Grant, g.Features, g.RevocationKeys = g.Grant[:0], g.Features[:0], g.RevocationKeys[:0]
+	givens.Put(g)
 }
 
 // Told is what an allow says of a proven token.
@@ -26,11 +43,12 @@ func (p *Proven) Tell() *Told {
 	if t := p.told.Load(); t != nil {
 		return t
 	}
-	features, notes := policy.Features(p.Claims.Context.Features, p.issuer.features)
-	t := &Told{Notes: notes}
-	t.Full, t.Short = p.door.options.Encode(p, Given{
-		Grant: p.Grant(), Features: features, RevocationKeys: p.door.options.Revocations.FeedKeys(&p.marks),
-	})
+	g, t := givens.Get().(*Given), new(Told)
+	defer g.letGo()
+	g.Features, g.HasFeatures, t.Notes = policy.Features(g.Features, p.Claims.Context.Features, p.issuer.features)
+	g.Grant = p.door.proven.appendGrant(g.Grant, p.name)
+	g.RevocationKeys = p.door.options.Revocations.FeedKeys(g.RevocationKeys, &p.marks)
+	t.Full, t.Short = p.door.options.Encode(p, g)
 	if p.told.CompareAndSwap(nil, t) {
 		return t
 	}
@@ -38,7 +56,7 @@ func (p *Proven) Tell() *Told {
 }
 
 // Grant is the handle that joins are asked with. It is the same each time.
-func (p *Proven) Grant() string { return p.door.proven.grantFor(p.name) }
+func (p *Proven) Grant() string { return string(p.door.proven.appendGrant(nil, p.name)) }
 
 // Told is the part of an allow's answer that comes from the token: all of it where the token was shown, and what a join
 // needs where it comes with the grant. Nothing for guests, and for whatever is no allow.

@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/usher-im/usher/internal/token"
@@ -22,14 +21,21 @@ type FeatureRules struct {
 
 func (r FeatureRules) set() bool { return r.HasAllow || len(r.Default) > 0 || len(r.Force) > 0 }
 
-// Features normalises context.features and applies the issuer's rules. A nil map means that neither the token nor the
-// rules say anything: for Jitsi's plugins, moderators then have the defaults. An empty map means that nothing is allowed.
-// The notes say what was counted as false although the token has something else there, sorted by feature.
-func Features(raw json.RawMessage, rules FeatureRules) (features map[string]bool, notes []string) {
+// Feature is one of context.features, normalised.
+type Feature struct {
+	Name    string
+	Granted bool
+}
+
+// Features normalises context.features and applies the issuer's rules. Each feature stands once in the list, which
+// takes the memory of room. Not said means that neither the token nor the rules say anything: for Jitsi's plugins, moderators
+// then have the defaults. Said with an empty list means that nothing is allowed. The notes tell what was counted as
+// false although the token has something else there, sorted by feature.
+func Features(room []Feature, raw json.RawMessage, rules FeatureRules) (features []Feature, said bool, notes []string) {
 	if len(raw) == 0 && !rules.set() {
-		return nil, nil
+		return room[:0], false, nil
 	}
-	features = make(map[string]bool, len(rules.Default)+len(rules.Force))
+	features = room[:0]
 	sound := len(raw) == 0 || token.Members(raw, func(name string, value json.RawMessage) {
 		granted, note := normal(value)
 		if granted && rules.HasAllow && !slices.Contains(rules.Allow, name) {
@@ -38,20 +44,29 @@ func Features(raw json.RawMessage, rules FeatureRules) (features map[string]bool
 		if note != "" {
 			notes = append(notes, fmt.Sprintf("feature %.64q %s", name, note))
 		}
-		features[name] = granted
+		features = append(features, Feature{name, granted})
 	})
 	slices.Sort(notes)
 	if !sound { // what is not an object grants nothing
-		clear(features)
-		notes = []string{"context.features is not an object and counts as empty"}
+		features, notes = room[:0], []string{"context.features is not an object and counts as empty"}
 	}
 	for name, granted := range rules.Default {
-		if _, named := features[name]; !named {
-			features[name] = granted
+		if at(features, name) < 0 {
+			features = append(features, Feature{name, granted})
 		}
 	}
-	maps.Copy(features, rules.Force)
-	return features, notes
+	for name, granted := range rules.Force {
+		if i := at(features, name); i >= 0 {
+			features[i].Granted = granted
+		} else {
+			features = append(features, Feature{name, granted})
+		}
+	}
+	return features, true, notes
+}
+
+func at(features []Feature, name string) int {
+	return slices.IndexFunc(features, func(f Feature) bool { return f.Name == name })
 }
 
 // normal reads one value as Jitsi's issuers write them. Only what plainly means true grants.

@@ -10,7 +10,7 @@ import (
 
 func features(t *testing.T, raw string, rules FeatureRules, want map[string]bool, notes ...string) {
 	t.Helper()
-	got, gotNotes := Features(json.RawMessage(raw), rules)
+	got, gotNotes := named(t, raw, rules)
 	if (got == nil) != (want == nil) || !maps.Equal(got, want) {
 		t.Errorf("%s under %+v: got %v, want %v", raw, rules, got, want)
 	}
@@ -20,6 +20,27 @@ func features(t *testing.T, raw string, rules FeatureRules, want map[string]bool
 }
 
 type on = map[string]bool
+
+// named gives the features by name, nil where nothing is said, and makes sure that each stands once.
+func named(t *testing.T, raw string, rules FeatureRules) (on, []string) {
+	t.Helper()
+	before := []Feature{{"of another token", true}}
+	list, said, notes := Features(before, json.RawMessage(raw), rules)
+	if !said {
+		if len(list) > 0 {
+			t.Fatalf("%s under %+v: nothing is said, and the list is %v", raw, rules, list)
+		}
+		return nil, notes
+	}
+	got := on{}
+	for _, f := range list {
+		if _, twice := got[f.Name]; twice {
+			t.Fatalf("%s under %+v: %q stands twice in %v", raw, rules, f.Name, list)
+		}
+		got[f.Name] = f.Granted
+	}
+	return got, notes
+}
 
 func TestFeatures_AreNormalised(t *testing.T) {
 	features(t, `{"a":true,"b":"true","c":1,"d":1.0,"e":"\u0074rue"}`, FeatureRules{}, on{"a": true, "b": true, "c": true, "d": true, "e": true})
@@ -78,7 +99,7 @@ func TestFeatures_OfAWrongTypeGrantNothing(t *testing.T) {
 
 func TestFeatures_NotesAreShort(t *testing.T) {
 	raw := `{"` + strings.Repeat("n", 500) + `":"` + strings.Repeat("v", 500) + `"}`
-	_, notes := Features(json.RawMessage(raw), FeatureRules{})
+	_, notes := named(t, raw, FeatureRules{})
 	if len(notes) != 1 || len(notes[0]) > 200 {
 		t.Errorf("got %q", notes)
 	}
@@ -87,7 +108,7 @@ func TestFeatures_NotesAreShort(t *testing.T) {
 // Rules belong to the config: a token must not write to them.
 func TestFeatures_LeaveTheRulesAsTheyAre(t *testing.T) {
 	rules := FeatureRules{Default: on{"a": true}, Force: on{"b": true}}
-	got, _ := Features(json.RawMessage(`{"c":true}`), rules)
+	got, _ := named(t, `{"c":true}`, rules)
 	got["a"], got["b"] = false, false
 	if !rules.Default["a"] || !rules.Force["b"] || len(rules.Default) != 1 || len(rules.Force) != 1 {
 		t.Errorf("got %+v", rules)
@@ -99,7 +120,7 @@ func FuzzFeatures(f *testing.F) {
 		f.Add(raw, "recording")
 	}
 	f.Fuzz(func(t *testing.T, raw, allowed string) {
-		free, _ := Features(json.RawMessage(raw), FeatureRules{})
+		free, _ := named(t, raw, FeatureRules{})
 		if (free == nil) != (raw == "") {
 			t.Fatalf("%q: got %v", raw, free)
 		}
@@ -111,7 +132,7 @@ func FuzzFeatures(f *testing.F) {
 				}
 			}
 		}
-		bound, _ := Features(json.RawMessage(raw), FeatureRules{Allow: []string{allowed}, HasAllow: true})
+		bound, _ := named(t, raw, FeatureRules{Allow: []string{allowed}, HasAllow: true})
 		for name, granted := range bound {
 			if granted && (name != allowed || !free[name]) {
 				t.Fatalf("%q: %q is granted past the list", raw, name)

@@ -108,8 +108,8 @@ func (l *Ledger) Feed() *Feed { return l.feed }
 // Marks hashes what a token can be revoked by.
 func (l *Ledger) Marks(s Subject) Marks { return MarksOf(s) }
 
-// FeedKeys gives the opaque keys under which the feed would name this token.
-func (l *Ledger) FeedKeys(m *Marks) []string { return l.feed.lock.of(m) }
+// FeedKeys appends to names the opaque keys under which the feed would name this token.
+func (l *Ledger) FeedKeys(names []Name, m *Marks) []Name { return l.feed.lock.of(names, m) }
 
 // Revoke writes revocations that Prepare accepted. When it returns, this node's index has them too, as far as the
 // store's answer reached it in time.

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 // nameBytes is how much of an encrypted key goes out. The feed's keys are hints and two that meet by chance cost one
 // question more, so nine bytes (twelve characters) are plenty and keep the shim's messages small.
 const nameBytes = 9
+
+// Name is a key as the feed tells it, in base64url.
+type Name [nameBytes / 3 * 4]byte
 
 // ciphers turn keys into opaque names: one AES block under a secret that the store keeps, so that a name is the same on
 // every node and tells nobody what it stands for.
@@ -50,18 +52,18 @@ func (c *ciphers) learn(bytes [16]byte) {
 	c.known.Store(&known)
 }
 
-// namesOf encrypts and spells keys in one piece of memory, since it is done for every new token.
-func (s *secret) namesOf(keys []Key) []string {
-	const spelt = nameBytes / 3 * 4
-	names := make([]string, len(keys))
-	room := make([]byte, aes.BlockSize+spelt*len(keys))
-	block, text := room[:aes.BlockSize], room[aes.BlockSize:]
+// blocks are to encrypt in: what a cipher.Block is given escapes.
+var blocks = sync.Pool{New: func() any { return new(Key) }}
+
+// appendNames encrypts and spells keys.
+func (s *secret) appendNames(names []Name, keys []Key) []Name {
+	block := blocks.Get().(*Key)
+	defer blocks.Put(block)
 	for i := range keys {
-		copy(block, keys[i][:])
-		s.block.Encrypt(block, block)
-		base64.RawURLEncoding.Encode(text[:spelt], block[:nameBytes])
-		names[i] = unsafe.String(&text[0], spelt) // nobody writes there again
-		text = text[spelt:]
+		s.block.Encrypt(block[:], keys[i][:])
+		var name Name
+		base64.RawURLEncoding.Encode(name[:], block[:nameBytes])
+		names = append(names, name)
 	}
 	return names
 }
@@ -74,21 +76,19 @@ func (c *ciphers) names(keys []Key) []string {
 	}
 	names := make([]string, 0, len(keys)*len(*p))
 	for i := range *p {
-		names = append(names, (*p)[i].namesOf(keys)...)
+		for _, name := range (*p)[i].appendNames(nil, keys) {
+			names = append(names, string(name[:]))
+		}
 	}
 	return names
 }
 
-// of gives the names of a token under the current secret; none before there is one.
-func (c *ciphers) of(m *Marks) []string {
+// of appends the names of a token under the current secret; none before there is one.
+func (c *ciphers) of(names []Name, m *Marks) []Name {
 	p := c.known.Load()
 	if p == nil {
-		return nil
+		return names
 	}
 	current := &(*p)[len(*p)-1]
-	names := current.namesOf(m.keys[:m.n])
-	if len(m.rooms) > 0 {
-		names = append(names, current.namesOf(m.rooms)...)
-	}
-	return names
+	return current.appendNames(current.appendNames(names, m.keys[:m.n]), m.rooms)
 }

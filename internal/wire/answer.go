@@ -8,13 +8,14 @@ import (
 	"github.com/usher-im/usher/internal/decide"
 	"github.com/usher-im/usher/internal/policy"
 	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/token"
 )
 
 // EncodeProven writes what every allow says of a proven token, as members that follow others (each with a comma before
 // it): all of it for the question that showed the token, and what a join needs for one that came with the grant. It is
 // written by hand, since it stands on the way of every new token: encoding/json takes ten times as long.
-func EncodeProven(p *decide.Proven, given decide.Given) (full, short []byte) {
+func EncodeProven(p *decide.Proven, given *decide.Given) (full, short []byte) {
 	scratch := scratches.Get().(*[]byte)
 	defer scratches.Put(scratch)
 	b := appendAffiliation((*scratch)[:0], p)
@@ -51,9 +52,9 @@ func appendRoomPolicy(b []byte, r *policy.RoomPolicy) []byte {
 }
 
 // appendIdentity writes what a session needs once, beside what a join needs.
-func appendIdentity(b []byte, p *decide.Proven, given decide.Given) []byte {
-	b = appendText(b, "grant", given.Grant)
-	if given.Features != nil {
+func appendIdentity(b []byte, p *decide.Proven, given *decide.Given) []byte {
+	b = append(append(append(b, `,"grant":"`...), given.Grant...), '"')
+	if given.HasFeatures {
 		b = appendFeatures(appendName(b, "features"), given.Features)
 	}
 	b = appendClaims(appendName(b, "claims"), p.Claims)
@@ -63,7 +64,7 @@ func appendIdentity(b []byte, p *decide.Proven, given decide.Given) []byte {
 	b = appendSeconds(b, "expires_at", p.ExpiresAt)
 	b = appendSeconds(b, "recheck_at", p.RecheckAt)
 	if len(given.RevocationKeys) > 0 {
-		b = appendStrings(appendName(b, "revocation_keys"), given.RevocationKeys)
+		b = appendNames(appendName(b, "revocation_keys"), given.RevocationKeys)
 	}
 	return b
 }
@@ -77,13 +78,23 @@ func appendContext(b []byte, p *decide.Proven) []byte {
 	return braced(b, start)
 }
 
-func appendFeatures(b []byte, features map[string]bool) []byte {
+func appendFeatures(b []byte, features []policy.Feature) []byte {
 	start := len(b)
-	for name, granted := range features {
-		b = append(appendString(append(b, ','), name), ':')
-		b = strconv.AppendBool(b, granted)
+	for i := range features {
+		b = append(appendString(append(b, ','), features[i].Name), ':')
+		b = strconv.AppendBool(b, features[i].Granted)
 	}
 	return braced(b, start)
+}
+
+// appendNames writes names, of which there is at least one, and which have nothing to escape.
+func appendNames(b []byte, names []revocation.Name) []byte {
+	b = append(b, '[')
+	for i := range names {
+		b = append(append(append(b, '"'), names[i][:]...), '"', ',')
+	}
+	b[len(b)-1] = ']'
+	return b
 }
 
 // appendClaims writes the claims that Jitsi's plugins read beside the context; room as it was signed. With a user_id there

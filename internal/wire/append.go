@@ -3,6 +3,8 @@ package wire
 import (
 	"encoding/json"
 	"strconv"
+
+	"github.com/usher-im/usher/internal/jsontext"
 )
 
 // What follows appends JSON. Every member comes with a comma before it; braced turns the first of them into the brace
@@ -59,14 +61,14 @@ func appendStrings(b []byte, values []string) []byte {
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
+	for {
+		plain := jsontext.Plain(s)
+		b = append(b, s[:plain]...)
+		if plain == len(s) {
+			return append(b, '"')
 		}
-		b = append(b, s[from:i]...)
-		from = i + 1
+		c := s[plain]
+		s = s[plain+1:]
 		switch c {
 		case '"', '\\':
 			b = append(b, '\\', c)
@@ -80,5 +82,4 @@ func appendString(b []byte, s string) []byte {
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
 	}
-	return append(append(b, s[from:]...), '"')
 }

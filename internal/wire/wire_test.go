@@ -11,6 +11,7 @@ import (
 	"github.com/usher-im/usher/internal/decide"
 	"github.com/usher-im/usher/internal/policy"
 	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
 )
@@ -162,23 +163,31 @@ type proven struct {
 	full, short []byte
 }
 
-func newProven(t *testing.T, payload string, p *decide.Proven, given decide.Given) proven {
+func newProven(t *testing.T, payload string, p *decide.Proven, given *decide.Given) proven {
 	t.Helper()
 	claims := claimsOf(t, payload)
 	p.Claims, p.User, p.RoomPolicy = &claims, policy.User(&claims), policy.Room(&claims)
 	p.ExpiresAt = 1790000000
-	given.Grant = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
+	given.Grant = []byte("q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")
 	full, short := EncodeProven(p, given)
 	return proven{p, full, short}
+}
+
+// names are revocation keys that repeat two characters.
+func names(of ...string) (all []revocation.Name) {
+	for _, s := range of {
+		all = append(all, revocation.Name([]byte(strings.Repeat(s, 6))))
+	}
+	return all
 }
 
 func TestAnswer_AllowsAreWrittenAsTheGoldenFiles(t *testing.T) {
 	full := newProven(t, `{"iss":"my-app","sub":"meet.example.com","room":"daily","context":{"user":{"id":"u-1","name":"Ada \"A\" Lövelace"},"group":"staff","room":{"lobby":false,"password":"","security_bypass":true},"tenant":"acme"}}`,
 		&decide.Proven{Affiliation: "owner", RecheckAt: 1790000010},
-		decide.Given{Features: map[string]bool{"recording": true, "livestreaming": false}, RevocationKeys: []string{"k1", "k2"}})
-	plain := newProven(t, `{"iss":"my-app","sub":"*","room":"*"}`, &decide.Proven{Affiliation: "member"}, decide.Given{RevocationKeys: []string{"k1"}})
-	user := newProven(t, `{"iss":"my-app","sub":"*","room":"*","user_id":"u-1"}`, &decide.Proven{Affiliation: "member"}, decide.Given{RevocationKeys: []string{"k1"}})
-	bypass := newProven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"user":{"security_bypass":true}}}`, &decide.Proven{Affiliation: "owner"}, decide.Given{})
+		&decide.Given{Features: []policy.Feature{{Name: "recording", Granted: true}, {Name: "livestreaming"}}, HasFeatures: true, RevocationKeys: names("k1", "k2")})
+	plain := newProven(t, `{"iss":"my-app","sub":"*","room":"*"}`, &decide.Proven{Affiliation: "member"}, &decide.Given{RevocationKeys: names("k1")})
+	user := newProven(t, `{"iss":"my-app","sub":"*","room":"*","user_id":"u-1"}`, &decide.Proven{Affiliation: "member"}, &decide.Given{RevocationKeys: names("k1")})
+	bypass := newProven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"user":{"security_bypass":true}}}`, &decide.Proven{Affiliation: "owner"}, &decide.Given{})
 	for name, c := range map[string]struct {
 		verdict decide.Verdict
 		told    []byte
@@ -212,11 +221,11 @@ func TestAnswer_EveryReasonIsJSONAndNeverShowsItsDetail(t *testing.T) {
 }
 
 func TestAnswer_EmptyFeaturesDifferFromNone(t *testing.T) {
-	for want, features := range map[string]map[string]bool{`"features":{}`: {}, "": nil} {
-		p := newProven(t, `{"iss":"a","sub":"b"}`, &decide.Proven{}, decide.Given{Features: features})
+	for want, said := range map[string]bool{`"features":{}`: true, "": false} {
+		p := newProven(t, `{"iss":"a","sub":"b"}`, &decide.Proven{}, &decide.Given{HasFeatures: said})
 		got := string(AppendAnswer(nil, &decide.Verdict{}, p.full, "ID"))
 		if strings.Contains(got, "features") != (want != "") || !strings.Contains(got, want) {
-			t.Errorf("%v: %s", features, got)
+			t.Errorf("%v: %s", said, got)
 		}
 	}
 }

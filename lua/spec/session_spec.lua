@@ -22,7 +22,7 @@ describe("a session", function ()
 			jitsi_meet_context_group = "staff";
 			jitsi_meet_context_room = answer.context.room;
 			jitsi_meet_context_features = { recording = true, livestreaming = false };
-			usher = { grant = answer.grant, keys = { "k1", "k2" }, recheck_at = answer.recheck_at };
+			usher = { grant = answer.grant, keys = { "k1k1k1k1k1k1", "k2k2k2k2k2k2" }, recheck_at = answer.recheck_at };
 		}, session);
 	end);
 
