@@ -131,7 +131,7 @@ func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
 }
 
 func (t *trial) signature(context.Context) *reason.Problem {
-	if err := t.algorithm.Verify(t.key.Material, t.token.SigningInput, t.token.Signature); err != nil {
+	if err := t.key.Verify(t.algorithm, t.token.SigningInput, t.token.Signature); err != nil {
 		return &reason.Problem{Code: reason.SignatureInvalid, Detail: "the signature does not verify with key " + quote(t.key.ID)}
 	}
 	return nil

@@ -13,10 +13,13 @@ import (
 // errSignature says no more: what exactly did not match is of use to nobody but a forger.
 var errSignature = errors.New("the signature does not match the token and the key")
 
-// verifiers are jwx's, one an algorithm; they hold no state, so they are made once.
+// verifiers are jwx's, one an asymmetric algorithm; they hold no state, so they are made once.
 var verifiers = func() map[Algorithm]jws.Verifier {
 	made := make(map[Algorithm]jws.Verifier)
 	for _, a := range Algorithms() {
+		if a.Symmetric() {
+			continue
+		}
 		v, err := jws.NewVerifier(jwa.SignatureAlgorithm(a))
 		if err != nil {
 			panic(fmt.Sprintf("jwx has no verifier for %s: %v", a, err)) // a build without the algorithm
@@ -32,8 +35,13 @@ func (a Algorithm) Verify(key any, signingInput, signature []byte) error {
 	if err := a.Fits(key); err != nil {
 		return err
 	}
-	if k, ok := key.(*rsa.PublicKey); ok && a.pss() != 0 {
-		return verifyPSS(a.pss(), k, signingInput, signature)
+	switch k := key.(type) {
+	case []byte: // whoever has many tokens to check with it keeps a MAC
+		return NewMAC(k).Verify(a, signingInput, signature)
+	case *rsa.PublicKey:
+		if hash := a.pss(); hash != 0 {
+			return verifyPSS(hash, k, signingInput, signature)
+		}
 	}
 	if verifiers[a].Verify(signingInput, signature, key) != nil {
 		return errSignature
