@@ -2,6 +2,7 @@ package room
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/usher-im/usher/internal/reason"
 )
@@ -41,16 +42,22 @@ type Claim struct {
 // Prepared is a claim read under some rules, once for all rooms that will be asked about. It does not change.
 type Prepared struct {
 	// refused is set where the claim opens no room whatever.
-	refused  *reason.Problem
-	claim    Claim
-	anyRoom  bool
-	names    []name
+	refused        *reason.Problem
+	rooms          []string // as claimed
+	regex, anyRoom bool
+	// first is one of the names where there is any: most claims have one, which needs no memory of its own.
+	first    name
+	more     []name
 	patterns []pattern
 	subject  subject
 }
 
-// name is a room that a claim names; with a tenant, the room of that tenant alone.
+// name is a room that a claim names, never empty; with a tenant, the room of that tenant alone.
 type name struct{ tenant, name string }
+
+func (n *name) opens(a Address) bool {
+	return n.name != "" && n.name == a.Name && (n.tenant == "" || n.tenant == a.Tenant)
+}
 
 // Create judges a question about a room that does not exist yet, before anything else about it.
 func (r Rules) Create() *reason.Problem {
@@ -68,7 +75,7 @@ func (r Rules) Match(c Claim, a Address) *reason.Problem {
 
 // Prepare reads a claim: names as Prosody prepares them, patterns compiled and checked from end to end.
 func (r Rules) Prepare(c Claim) Prepared {
-	p := Prepared{claim: c, subject: r.subjectOf(c.Subject)}
+	p := Prepared{rooms: c.Rooms, regex: c.Regex, subject: r.subjectOf(c.Subject)}
 	if !c.Present {
 		p.anyRoom, p.refused = true, r.withoutClaim()
 		return p
@@ -95,7 +102,7 @@ func (r Rules) add(p *Prepared, room string) *reason.Problem {
 	case room == Wildcard:
 		p.anyRoom = true
 		return r.wildcard(room)
-	case p.claim.Regex:
+	case p.regex:
 		return r.addPattern(p, room)
 	}
 	r.addNames(p, room)
@@ -128,10 +135,18 @@ func (r Rules) addNames(p *Prepared, room string) {
 	if !ok || folded == "" {
 		return
 	}
-	p.names = append(p.names, name{name: decoded(folded)})
+	p.addName(name{name: decoded(folded)})
 	if tenant, own := splitTenant(folded); tenant != "" && !r.VerifyDomain {
-		p.names = append(p.names, name{tenant: tenant, name: decoded(own)})
+		p.addName(name{tenant: tenant, name: decoded(own)})
 	}
+}
+
+func (p *Prepared) addName(n name) {
+	if p.first.name == "" {
+		p.first = n
+		return
+	}
+	p.more = append(p.more, n)
 }
 
 // Match decides whether the claim opens the room at a. Names first, then the tenant.
@@ -149,10 +164,8 @@ func (p *Prepared) opens(a Address) bool {
 	if p.anyRoom {
 		return true
 	}
-	for _, n := range p.names {
-		if n.name == a.Name && (n.tenant == "" || n.tenant == a.Tenant) {
-			return true
-		}
+	if p.first.opens(a) || slices.ContainsFunc(p.more, func(n name) bool { return n.opens(a) }) {
+		return true
 	}
 	for _, pattern := range p.patterns {
 		if pattern.matches(a.Name) {
@@ -163,8 +176,8 @@ func (p *Prepared) opens(a Address) bool {
 }
 
 func (p *Prepared) mismatch(a Address) *reason.Problem {
-	problem := &reason.Problem{Code: reason.RoomMismatch, Detail: fmt.Sprintf("room %q does not open %q", p.claim.Rooms, a.Name)}
-	if p.claim.Regex {
+	problem := &reason.Problem{Code: reason.RoomMismatch, Detail: fmt.Sprintf("room %q does not open %q", p.rooms, a.Name)}
+	if p.regex {
 		problem.JitsiCode = nameDoesNotMatch
 	}
 	return problem

@@ -47,8 +47,8 @@ func (s *scanner) next(o *object) bool {
 func (s *scanner) remember(o *object) {
 	kind := kindOf(o.name)
 	if o.seen&kind != 0 {
-		for _, name := range s.names[o.mark:s.open] {
-			if name == o.name {
+		for n := o.mark; n < s.open; n++ {
+			if s.nameAt(n) == o.name {
 				s.fail(fmt.Sprintf("the token's %s has the member %.24q twice in one object", s.part, o.name))
 				return
 			}
@@ -59,8 +59,20 @@ func (s *scanner) remember(o *object) {
 		return
 	}
 	o.seen |= kind
-	s.names[s.open] = o.name
+	if s.open < usualOpen {
+		s.names[s.open] = o.name
+	} else {
+		s.beyond = append(s.beyond[:s.open-usualOpen], o.name)
+	}
 	s.open++
+}
+
+// nameAt is the n-th of the names that are open.
+func (s *scanner) nameAt(n int) string {
+	if n < usualOpen {
+		return s.names[n]
+	}
+	return s.beyond[n-usualOpen]
 }
 
 // kindOf gives one bit of 64 to a name, so that most new names need no comparison with the old ones.

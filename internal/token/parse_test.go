@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -24,6 +25,35 @@ func TestParse_SizeLimits(t *testing.T) {
 	} {
 		if _, problem := token.Parse(c.raw, token.Limits{MaxSize: c.max}); codeOf(problem) != c.want {
 			t.Errorf("%d bytes of at most %d: %v, want %q", len(c.raw), c.max, problem, c.want)
+		}
+	}
+}
+
+// A member that stands twice is found wherever it stands, and however many members there are between and around.
+func TestParse_NoMemberStandsTwiceAmongMany(t *testing.T) {
+	member := func(n int) string { return fmt.Sprintf(`"m%d":%d`, n, n) }
+	for _, count := range []int{2, 31, 32, 33, 34, 64, 200} {
+		all := make([]string, count)
+		for n := range all {
+			all[n] = member(n)
+		}
+		flat := strings.Join(all, ",")
+		for payload, good := range map[string]bool{
+			"{" + flat + "}": true,
+			// Each object's names are its own, and those of one that has ended are forgotten.
+			`{"a":{` + flat + `},"b":{` + flat + `},"m0":1,"m40":1}`: true,
+			`{"a":{` + flat + `},"b":1,"a":2}`:                       false,
+		} {
+			if _, problem := token.Parse(compact(`{"alg":"x"}`, payload), token.Limits{}); (problem == nil) != good {
+				t.Errorf("%d members: %v", count, problem)
+			}
+		}
+		for n := range all {
+			for _, payload := range []string{"{" + flat + "," + member(n) + "}", `{"a":{` + flat + "," + member(n) + "}}"} {
+				if _, problem := token.Parse(compact(`{"alg":"x"}`, payload), token.Limits{}); codeOf(problem) != reason.TokenMalformed {
+					t.Errorf("member %d of %d stands twice: %v", n, count, problem)
+				}
+			}
 		}
 	}
 }

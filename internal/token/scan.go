@@ -9,8 +9,10 @@ const (
 	// maxDepth bounds nesting; Jitsi's tokens need three levels.
 	maxDepth = 32
 	// maxOpen bounds the members of all objects that are open at one point, so that looking for duplicates stays
-	// cheap and takes no memory of its own.
+	// cheap.
 	maxOpen = 256
+	// usualOpen is for how many of them a scanner has room in itself. All of that is cleared for each text.
+	usualOpen = 32
 )
 
 // scanner reads one JSON text (RFC 8259) once, strictly: UTF-8, no member twice in one object, one value and nothing
@@ -24,8 +26,10 @@ type scanner struct {
 	depth int
 	fault string
 
-	names [maxOpen]string
-	open  int
+	// names are those of the members that are open; what has no room there lies beyond.
+	names  [usualOpen]string
+	beyond []string
+	open   int
 }
 
 // begin starts on text, which must not be written to any more.
