@@ -100,7 +100,8 @@ func (c *cache) granted(grant string, p *profile, host string, now time.Time) *P
 	}
 	name := c.rooms.Get().(*sum)
 	defer c.rooms.Put(name)
-	if _, err := grantSpelling.Decode(name[:], bytesOf(grant)); err != nil {
+	// encoding/base64 skips line breaks; then there is less than a name.
+	if n, err := grantSpelling.Decode(name[:], bytesOf(grant)); err != nil || n != len(name) {
 		return nil
 	}
 	for n, half := range c.halves {
@@ -121,9 +122,10 @@ var grantSpelling = base64.RawURLEncoding.Strict()
 func (c *cache) appendGrant(b []byte, name sum) []byte {
 	grant := c.rooms.Get().(*sum)
 	defer c.rooms.Put(grant)
+	*grant = name
 	for n, half := range c.halves {
-		at := n * aes.BlockSize
-		half.Encrypt(grant[at:], name[at:])
+		part := grant[n*aes.BlockSize:][:aes.BlockSize]
+		half.Encrypt(part, part)
 	}
 	return grantSpelling.AppendEncode(b, grant[:])
 }

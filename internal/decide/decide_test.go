@@ -273,6 +273,7 @@ func TestGrant_StandsForTheTokenOnItsOwnHostAlone(t *testing.T) {
 		"a made-up grant":    {Grant: strings.Repeat("A", 43), Stage: decide.Join, Room: daily},
 		"no grant at all":    {Grant: "x", Stage: decide.Join, Room: daily},
 		"a changed grant":    {Grant: otherFirst(join.Grant), Stage: decide.Join, Room: daily},
+		"a line break in it": {Grant: join.Grant[:20] + "\n" + join.Grant[20:42], Stage: decide.Join, Room: daily},
 		"the other spelling": {Grant: join.Grant[:42] + flipLast(join.Grant[42]), Stage: decide.Join, Room: daily},
 	} {
 		if v := h.ask(t, q); !v.NeedToken {

@@ -103,7 +103,7 @@ func (r *run) held() error {
 		return err
 	}
 	defer v.Stop()
-	e, err := r.entrance(releases[len(releases)-1], v)
+	e, err := r.entrance(releases[len(releases)-1], gate{v: v})
 	if err != nil {
 		return err
 	}

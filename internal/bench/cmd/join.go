@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/usher-im/usher/internal/bench/cpu"
@@ -78,28 +79,41 @@ func (r *run) joinOn(release prosody.Release, tokens []string) error {
 		return err
 	}
 	defer v.Stop()
-	anonymous, err := r.entrance(release, nil)
+	// Each its own: a Prosody slows down with all that it has done, so that each must have done the same.
+	var all []*entrance
+	open := func(gate gate, shown []string) (*entrance, error) {
+		e, err := r.entrance(release, gate)
+		if err == nil {
+			e.job.Tokens = shown
+			all = append(all, e)
+		}
+		return e, err
+	}
+	defer func() {
+		for _, e := range all {
+			e.Stop()
+		}
+	}()
+	anonymous, err := open(gate{}, nil)
 	if err != nil {
 		return err
 	}
-	defer anonymous.Stop()
-	asking, err := r.entrance(release, v)
+	asking, err := open(gate{v: v}, tokens)
 	if err != nil {
 		return err
 	}
-	defer asking.Stop()
-	asking.job.Tokens = tokens
-	// One of its own: a Prosody slows down with all that it has done, so that each must have done the same.
-	ignoring, err := r.entrance(release, nil)
+	ignoring, err := open(gate{}, tokens)
 	if err != nil {
 		return err
 	}
-	defer ignoring.Stop()
-	ignoring.job.Tokens = tokens
+	least, err := open(gate{v: v, question: tokens[0]}, tokens)
+	if err != nil {
+		return err
+	}
 
 	for n := range r.rounds + 1 {
 		r.say("  Prosody %s, round %d of %d", release.Name, n, r.rounds)
-		for _, e := range []*entrance{anonymous, asking, ignoring} {
+		for _, e := range all {
 			result, err := r.enter(e.job)
 			if err != nil {
 				return fmt.Errorf("%w\n%s", err, e.Log.Tail(20))
@@ -109,13 +123,21 @@ func (r *run) joinOn(release prosody.Release, tokens []string) error {
 			}
 		}
 	}
-	r.joinRows("Prosody "+release.Name, asking, anonymous, ignoring)
+	r.joinRows("Prosody "+release.Name, asking, anonymous, ignoring, least)
 	return nil
 }
 
-// entrance starts a Prosody, with further modules beside those that clients need; without a verifier it lets everybody
-// in.
-func (r *run) entrance(release prosody.Release, v *verifier.Verifier, modules ...string) (*entrance, error) {
+// gate is how an entrance decides whom it lets in: without a verifier everybody. With a question, which is a token, it
+// asks the verifier the same about everybody, at login and at join, and lets everybody in without reading the answers:
+// the least that a shim can cost which asks twice.
+type gate struct {
+	v        *verifier.Verifier
+	question string
+}
+
+// entrance starts a Prosody, with further modules beside those that clients need.
+func (r *run) entrance(release prosody.Release, gate gate, modules ...string) (*entrance, error) {
+	v := gate.v
 	dir, err := r.folder("prosody")
 	if err != nil {
 		return nil, err
@@ -132,6 +154,12 @@ func (r *run) entrance(release prosody.Release, v *verifier.Verifier, modules ..
 		opt.Authentication, opt.MUCModules = "usher", []string{"muc_usher"}
 		opt.PluginPaths = append(opt.PluginPaths, filepath.Join(root, "lua"))
 		opt.Global += fmt.Sprintf("usher_url = %q\n", v.URL)
+		if gate.question != "" {
+			opt.Authentication, opt.MUCModules = "bench_floor", []string{"muc_bench_floor"}
+			// No grant is known by this name, which makes for the shortest answer of all.
+			opt.Global += fmt.Sprintf("bench_floor_url = %q\nbench_floor_connect = %q\nbench_floor_join = %q\n", v.URL,
+				fixture.Connect(gate.question, fixture.Domain), fixture.Join(strings.Repeat("A", 43), fixture.Domain))
+		}
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
@@ -178,22 +206,27 @@ func (e *entrance) each(figure func(join.Result) float64) []float64 {
 	return out
 }
 
-func (r *run) joinRows(on string, asking, anonymous, ignoring *entrance) {
+func (r *run) joinRows(on string, asking, anonymous, ignoring, least *entrance) {
 	cost := func(s join.Result) float64 { return s.PerThousand(0).Seconds() }
 	rates := func(s join.Result) float64 { return s.Rate() }
 	latency := func(s join.Result) float64 { return float64(s.P50) / float64(time.Millisecond) }
 	tail := func(s join.Result) float64 { return float64(s.P99) / float64(time.Millisecond) }
-	compare := func(what, unit string, factor float64, of func(join.Result) float64, floor *entrance, beside string, target *report.Target) {
-		ratios := report.Ratios(asking.each(of), floor.each(of))
+	between := func(what, unit string, factor float64, of func(join.Result) float64, seen, floor *entrance, beside string, target *report.Target) {
+		ratios := report.Ratios(seen.each(of), floor.each(of))
 		for n := range ratios {
 			ratios[n] *= factor
 		}
 		r.report.Add(report.Row{Part: "join", What: on + what, Unit: unit, Rounds: ratios, Target: target,
-			Beside: fmt.Sprintf(beside, report.Median(asking.each(of)), report.Median(floor.each(of)))})
+			Beside: fmt.Sprintf(beside, report.Median(seen.each(of)), report.Median(floor.each(of)))})
+	}
+	compare := func(what, unit string, factor float64, of func(join.Result) float64, floor *entrance, beside string, target *report.Target) {
+		between(what, unit, factor, of, asking, floor, beside, target)
 	}
 	compare(": joins a second, against anonymous", "%", 100, rates, anonymous, "%.0f of %.0f a second", report.Least(95))
 	compare(": Prosody's CPU a join, against anonymous", "×", 1, cost, anonymous, "%.2f over %.2f s a thousand", report.Most(1.08))
 	compare(": the same, where anonymous clients send a token that is ignored", "×", 1, cost, ignoring, "%.2f over %.2f s a thousand", nil)
+	between(": what two questions cost whoever asks them, against anonymous: joins a second", "%", 100, rates, least, anonymous, "%.0f of %.0f a second", nil)
+	between(": … Prosody's CPU a join", "×", 1, cost, least, anonymous, "%.2f over %.2f s a thousand", nil)
 	compare(": p50 from connecting to being in the room", "×", 1, latency, anonymous, "%.1f over %.1f ms", nil)
 	compare(": p99", "×", 1, tail, anonymous, "%.1f over %.1f ms", nil)
 	r.report.Add(report.Row{Part: "join", What: on + ": how busy its core was", Unit: "%", Rounds: asking.each(func(s join.Result) float64 { return 100 * s.Busy(0) })})

@@ -64,7 +64,7 @@ func (r *run) profileProsody(lines int) error {
 
 // luaProfile profiles one Prosody under clients that join; without a verifier it lets everybody in.
 func (r *run) luaProfile(release prosody.Release, what string, v *verifier.Verifier) (*luaProfile, error) {
-	e, err := r.entrance(release, v, "bench_profile")
+	e, err := r.entrance(release, gate{v: v}, "bench_profile")
 	if err != nil {
 		return nil, err
 	}
