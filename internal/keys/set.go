@@ -24,6 +24,7 @@ type set struct {
 	flight   *flight
 	closed   bool
 	keys     []*Key
+	unshown  bool // the keys have changed, and the ring does not show them yet
 	etag     string
 	left     []error
 	err      error
@@ -79,7 +80,7 @@ func (s *set) demand(kid string) demand {
 	defer s.mu.Unlock()
 	now := time.Now()
 	switch {
-	case kid == "" && s.keys != nil, kid != "" && s.absent.has(kid, now):
+	case kid == "" && s.keys != nil && !s.unshown, kid != "" && s.absent.has(kid, now):
 		return demand{absent: true}
 	case s.closed:
 		return demand{why: errClosed}
@@ -164,7 +165,7 @@ func (s *set) fetch(ctx context.Context, f *flight) {
 		s.ring.rebuild()
 	}
 	s.mu.Lock()
-	s.flight = nil
+	s.flight, s.unshown = nil, false
 	s.mu.Unlock()
 	f.land(err)
 }
@@ -191,6 +192,7 @@ func (s *set) take(a fetch.Answer, err error) (changed bool, _ error) {
 	if sameKeys(before, s.keys) {
 		return false, nil
 	}
+	s.unshown = true
 	s.ring.log.Info("Keys were fetched", "source", s.label, "config", s.where, "keys", len(s.keys), "left_out", lastError(nil, left))
 	return true, nil
 }

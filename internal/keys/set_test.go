@@ -223,6 +223,31 @@ func TestSet_CloseLetsThoseWhoWaitGo(t *testing.T) {
 	}
 }
 
+// Between the source's having new keys and the ring's showing them lie microseconds, in which a token must not be told
+// that there are none for it.
+func TestSet_WhoNeedsItsFirstKeysWaitsUntilTheyShow(t *testing.T) {
+	answers := make(chan struct{})
+	good := answer(jwks(member(newEd25519(), "kid", "a")))
+	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) { <-answers; good(w, r) })
+	r := openRing(t, quick(), newNews(), config.KeySource{JWKSURL: server.URL})
+	s := r.remotes[0].(*set)
+	r.rebuilding.Lock()
+	show := sync.OnceFunc(r.rebuilding.Unlock)
+	defer show() // the ring does not close before
+	close(answers)
+	until(t, "the keys are there", func() bool { return s.current() != nil })
+	got := make(chan string, 1)
+	go func() {
+		id, _ := findAt(context.Background(), r, "-", token.EdDSA, time.Now())
+		got <- id
+	}()
+	until(t, "it waits", func() bool { return s.waiters() == 1 })
+	show()
+	if id := <-got; id != "a" {
+		t.Errorf("got %s", id)
+	}
+}
+
 func TestSet_KeepsTheLastGoodKeysThroughAnything(t *testing.T) {
 	good := answer(jwks(member(newEd25519(), "kid", "a")), "Cache-Control", "max-age=0")
 	other := newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "b"))))
