@@ -7,7 +7,7 @@
 local max_connections, max_waiting, max_head, max_body = 32, 4096, 16 * 1024, 256 * 1024;
 
 -- Reads an answer out of what has arrived: nil while it is not complete, false where it is not one that we take,
--- else its status, its body, and whether the connection may be kept.
+-- else its status, where its body begins, and whether the connection may be kept.
 local function parse(buffer)
 	local stop = buffer:find("\r\n\r\n", 1, true);
 	if not stop and #buffer <= max_head then return nil; elseif not stop then return false; end
@@ -16,11 +16,11 @@ local function parse(buffer)
 	local length = status == "204" and 0 or named and tonumber(head:match("^[ \t]*(%d+)[ \t]*\r", named + 16));
 	local odd = head:find("\ntransfer-encoding:", 1, true) or named and head:find("\ncontent-length:", named + 1, true);
 	if odd or not status or not length or length > max_body or got > length then return false; end
-	if got == length then return tonumber(status), buffer:sub(stop + 4), not head:find("\nconnection:[^\n]*close"); end
+	if got == length then return tonumber(status), stop + 4, not head:find("\nconnection:[^\n]*close"); end
 end
 
 -- urls are tried in order; timeout is for a question as a whole. Returns post(path, body, callback), which calls back
--- exactly once within it: callback(status, body), or callback(nil, why).
+-- exactly once within it: callback(status, text, at), where the body is text from at on, or callback(nil, why).
 local function new(urls, timeout, credential)
 	local connect, resolver = require "net.connect".connect, require "net.resolvers.basic".new;
 	local add_timer, now, queue = require "util.timer".add_task, require "util.time".monotonic, require "util.queue".new;
@@ -113,12 +113,12 @@ local function new(urls, timeout, credential)
 		local link = links[conn];
 		local request = link and link.request;
 		if not request then return drop(link); end
-		link.buffer = link.buffer .. data;
-		local status, body, keep = parse(link.buffer);
-		if status == nil then return; end
+		local text = link.buffer .. data;
+		local status, at, keep = parse(text);
+		if status == nil then link.buffer = text; return; end
 		link.request, request.link, link.kept, link.at.idle[link] = nil, nil, true, keep;
 		if keep then serve(link.at); else drop(link); end
-		finish(request, status or nil, body or "the answer is not HTTP as we speak it");
+		finish(request, status or nil, status and text or "the answer is not HTTP as we speak it", at);
 	end
 
 	function listener.ondisconnect(conn, err)

@@ -13,6 +13,12 @@ describe("a question or report", function ()
 		end
 	end
 
+	it("is built with nothing beside its token, and with a flag", function ()
+		assert.equal('{"token":"a.b.c"}', usher.encode { token = "a.b.c" });
+		assert.equal('{"token":"a.b.c","room_requires_auth":true}', usher.encode { token = "a.b.c", room_requires_auth = true });
+		assert.equal('{"token":"a\\u0022b","id":"i"}', usher.encode { token = 'a"b', id = "i" });
+	end);
+
 	it("has its members in the order of the contract", function ()
 		local built = usher.encode { remote_ip = "192.0.2.1", stage = "join", grant = "g", id = "i", host = "h" };
 		assert.equal('{"id":"i","grant":"g","stage":"join","host":"h","remote_ip":"192.0.2.1"}', built);
