@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/keys/material"
 	"github.com/usher-im/usher/internal/reason"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
@@ -41,7 +41,8 @@ func secretHere(k config.KeySource) (string, bool) {
 		return string(k.Secret), k.Secret != ""
 	}
 	text, err := os.ReadFile(k.SecretFile)
-	return strings.TrimSuffix(string(text), "\n"), err == nil
+	secret := string(material.SecretIn(text))
+	return secret, err == nil && secret != ""
 }
 
 func (d *doctor) try(ctx context.Context, p *config.Profile, iss *config.Issuer, k config.KeySource, secret string) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/usher-im/usher/internal/keys/material"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
 )
@@ -37,7 +38,7 @@ func (cmd *tokenMintCmd) Run(_ context.Context, _ *commands, s streams) error {
 	if err != nil {
 		return usage("the key cannot be read: %w", err)
 	}
-	spec := mint.Spec{Kid: cmd.Kid, Key: []byte(strings.TrimSuffix(string(key), "\n"))}
+	spec := mint.Spec{Kid: cmd.Kid, Key: material.SecretIn(key)}
 	if err := cmd.algorithm(&spec); err != nil {
 		return err
 	}

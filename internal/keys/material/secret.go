@@ -18,11 +18,16 @@ func Secret(value []byte, allowShort bool) (Key, error) {
 	return Key{Value: bytes.Clone(value)}, nil
 }
 
-// SecretFile takes a file's content as a shared secret: one newline at its end was put there by an editor or by echo.
+// SecretFile takes a file's content as a shared secret.
 func SecretFile(content []byte, allowShort bool) (Key, error) {
+	return Secret(SecretIn(content), allowShort)
+}
+
+// SecretIn is the secret that a file holds: one newline at its end was put there by an editor or by echo.
+func SecretIn(content []byte) []byte {
 	content, cut := bytes.CutSuffix(content, []byte("\n"))
 	if cut {
 		content = bytes.TrimSuffix(content, []byte("\r"))
 	}
-	return Secret(content, allowShort)
+	return content
 }
