@@ -35,8 +35,9 @@ func (c *contests) add(on *target, j load.Job) *contest {
 
 // measure runs all contests round by round. The first round is for caches and heaps to fill and does not count.
 func (c contests) measure(r *run) error {
-	for n := range r.rounds + 1 {
-		r.say("  round %d of %d", n, r.rounds)
+	rounds := r.short()
+	for n := range rounds + 1 {
+		r.say("  round %d of %d", n, rounds)
 		for _, one := range c {
 			result, err := r.ask(one.on, one.job)
 			if err != nil {
@@ -113,7 +114,7 @@ func (r *run) haproxy() (*target, error) {
 
 // closed is a load that asks again as soon as it is answered.
 func (r *run) closed(plan load.Plan, alg token.Algorithm, connections int) load.Job {
-	return load.Job{Plan: plan, Tokens: r.shown(alg), Connections: connections, Seconds: r.seconds(.8), Warm: plan != load.New, Core: loadCore}
+	return load.Job{Plan: plan, Tokens: r.shown(alg), Connections: connections, Seconds: .4, Warm: plan != load.New, Core: loadCore}
 }
 
 // http sets POST /v1/verify beside a handler that only decodes and encodes the same bodies, beside the same with the

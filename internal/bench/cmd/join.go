@@ -42,6 +42,9 @@ const network = "network_settings = { nagle = false, opportunistic_writes = true
 // lanes is how many clients log in at a time: enough to keep Prosody's core busy.
 const lanes = 24
 
+// joins is how many there are in a round.
+const joins = 200
+
 // entrance is a Prosody that clients enter, with or without usher.
 type entrance struct {
 	*prosody.Server
@@ -111,8 +114,9 @@ func (r *run) joinOn(release prosody.Release, tokens []string) error {
 		return err
 	}
 
-	for n := range r.rounds + 1 {
-		r.say("  Prosody %s, round %d of %d", release.Name, n, r.rounds)
+	rounds := r.short()
+	for n := range rounds + 1 {
+		r.say("  Prosody %s, round %d of %d", release.Name, n, rounds)
 		for _, e := range all {
 			result, err := r.enter(e.job)
 			if err != nil {
@@ -166,10 +170,6 @@ func (r *run) entrance(release prosody.Release, gate gate, modules ...string) (*
 	s, err := prosody.Start(ctx, opt)
 	if err != nil {
 		return nil, err
-	}
-	joins := 600
-	if r.quick {
-		joins = 200
 	}
 	e := &entrance{Server: s, job: join.Job{
 		URL: s.WebSocketURL(), Domain: fixture.Domain, Joins: joins, Lanes: lanes, PIDs: []int{s.PID()}, Core: loadCore,

@@ -72,6 +72,7 @@ func (r *run) luaProfile(release prosody.Release, what string, v *verifier.Verif
 	if v != nil {
 		e.job.Tokens = fixture.RoamingTokens(token.RS256, manyTokens, time.Now())
 	}
+	e.job.Joins = 3 * joins
 	seen := luaProfile{joins: e.job.Joins}
 	for _, step := range []func() error{
 		func() error { return r.joinOnce(e) }, // warms up

@@ -89,6 +89,15 @@ func (r *run) seconds(whole float64) float64 {
 	return whole
 }
 
+// short is how many rounds there are of what takes less than a second: what disturbs a machine does so for seconds, and
+// with many rounds that are short it falls on both sides of a ratio alike.
+func (r *run) short() int {
+	if r.quick {
+		return r.rounds
+	}
+	return 3 * r.rounds
+}
+
 // shown are the tokens of an algorithm.
 func (r *run) shown(alg token.Algorithm) []string {
 	if r.tokens[alg] == nil {
