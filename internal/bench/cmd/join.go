@@ -36,8 +36,12 @@ func (*joinCmd) Run(ctx context.Context) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-// network is what deploy/prosody recommends, here on both sides alike.
-const network = "network_settings = { nagle = false, opportunistic_writes = true }\n"
+// What deploy/prosody recommends, here on all sides alike. With rooms on disk, as is Prosody's own default, to give an
+// occupant an affiliation deletes three files.
+const (
+	network = "network_settings = { nagle = false, opportunistic_writes = true }\n"
+	rooms   = "storage = \"memory\"\n"
+)
 
 // lanes is how many clients log in at a time: enough to keep Prosody's core busy.
 const lanes = 24
@@ -45,12 +49,18 @@ const lanes = 24
 // joins is how many there are in a round.
 const joins = 200
 
+// openings is how often all is begun anew: one and the same Prosody is some percent faster or slower from one start to
+// the next, for as long as it runs.
+const openings = 5
+
 // entrance is a Prosody that clients enter, with or without usher.
 type entrance struct {
 	*prosody.Server
-	job  join.Job
-	seen []join.Result
+	job join.Job
 }
+
+// results are those of one gate, round by round.
+type results []join.Result
 
 // join compares a Prosody that lets everybody in anonymously with one that asks usher, on every release there is.
 // Prosody has a core for itself; the clients and the verifier share the other.
@@ -82,52 +92,41 @@ func (r *run) joinOn(release prosody.Release, tokens []string) error {
 		return err
 	}
 	defer v.Stop()
-	// Each its own: a Prosody slows down with all that it has done, so that each must have done the same.
-	var all []*entrance
-	open := func(gate gate, shown []string) (*entrance, error) {
-		e, err := r.entrance(release, gate)
-		if err == nil {
-			e.job.Tokens = shown
-			all = append(all, e)
+	gates := []gate{{}, {v: v, shown: tokens}, {shown: tokens}, {v: v, shown: tokens, question: tokens[0]}}
+	seen := make([]results, len(gates))
+	for n := range openings {
+		r.say("  Prosody %s, opening %d of %d", release.Name, n+1, openings)
+		if err := r.joinRounds(release, gates, seen, max(1, r.short()/openings)); err != nil {
+			return err
 		}
-		return e, err
 	}
-	defer func() {
-		for _, e := range all {
-			e.Stop()
-		}
-	}()
-	anonymous, err := open(gate{}, nil)
-	if err != nil {
-		return err
-	}
-	asking, err := open(gate{v: v}, tokens)
-	if err != nil {
-		return err
-	}
-	ignoring, err := open(gate{}, tokens)
-	if err != nil {
-		return err
-	}
-	least, err := open(gate{v: v, question: tokens[0]}, tokens)
-	if err != nil {
-		return err
-	}
+	r.joinRows("Prosody "+release.Name, seen[0], seen[1], seen[2], seen[3])
+	return nil
+}
 
-	rounds := r.short()
-	for n := range rounds + 1 {
-		r.say("  Prosody %s, round %d of %d", release.Name, n, rounds)
-		for _, e := range all {
+// joinRounds opens an entrance for each gate, and has clients enter them in turn; the first round does not count. Each gate
+// has a Prosody of its own: it slows down with all that it has done, so that each must have done the same.
+func (r *run) joinRounds(release prosody.Release, gates []gate, seen []results, rounds int) error {
+	entrances := make([]*entrance, len(gates))
+	for n, g := range gates {
+		e, err := r.entrance(release, g)
+		if err != nil {
+			return err
+		}
+		defer e.Stop()
+		entrances[n] = e
+	}
+	for round := range rounds + 1 {
+		for n, e := range entrances {
 			result, err := r.enter(e.job)
 			if err != nil {
 				return fmt.Errorf("%w\n%s", err, e.Log.Tail(20))
 			}
-			if n > 0 {
-				e.seen = append(e.seen, result)
+			if round > 0 {
+				seen[n] = append(seen[n], result)
 			}
 		}
 	}
-	r.joinRows("Prosody "+release.Name, asking, anonymous, ignoring, least)
 	return nil
 }
 
@@ -137,6 +136,7 @@ func (r *run) joinOn(release prosody.Release, tokens []string) error {
 type gate struct {
 	v        *verifier.Verifier
 	question string
+	shown    []string // the tokens that clients show
 }
 
 // entrance starts a Prosody, with further modules beside those that clients need.
@@ -151,7 +151,7 @@ func (r *run) entrance(release prosody.Release, gate gate, modules ...string) (*
 		return nil, err
 	}
 	opt := prosody.Options{
-		Release: release, Dir: dir, Domain: fixture.Domain, LogLevel: "info", Global: network, Modules: modules,
+		Release: release, Dir: dir, Domain: fixture.Domain, LogLevel: "info", Global: network, MUC: rooms, Modules: modules,
 		PluginPaths: []string{filepath.Join(root, "internal/bench/join/modules")},
 	}
 	if v != nil {
@@ -172,7 +172,7 @@ func (r *run) entrance(release prosody.Release, gate gate, modules ...string) (*
 		return nil, err
 	}
 	e := &entrance{Server: s, job: join.Job{
-		URL: s.WebSocketURL(), Domain: fixture.Domain, Joins: joins, Lanes: lanes, PIDs: []int{s.PID()}, Core: loadCore,
+		URL: s.WebSocketURL(), Domain: fixture.Domain, Tokens: gate.shown, Joins: joins, Lanes: lanes, PIDs: []int{s.PID()}, Core: loadCore,
 	}}
 	if v != nil {
 		e.job.PIDs = append(e.job.PIDs, v.PID())
@@ -198,20 +198,20 @@ func (r *run) enter(j join.Job) (join.Result, error) {
 	return result, nil
 }
 
-func (e *entrance) each(figure func(join.Result) float64) []float64 {
-	out := make([]float64, len(e.seen))
-	for n, s := range e.seen {
+func (r results) each(figure func(join.Result) float64) []float64 {
+	out := make([]float64, len(r))
+	for n, s := range r {
 		out[n] = figure(s)
 	}
 	return out
 }
 
-func (r *run) joinRows(on string, asking, anonymous, ignoring, least *entrance) {
+func (r *run) joinRows(on string, anonymous, asking, ignoring, least results) {
 	cost := func(s join.Result) float64 { return s.PerThousand(0).Seconds() }
 	rates := func(s join.Result) float64 { return s.Rate() }
 	latency := func(s join.Result) float64 { return float64(s.P50) / float64(time.Millisecond) }
 	tail := func(s join.Result) float64 { return float64(s.P99) / float64(time.Millisecond) }
-	between := func(what, unit string, factor float64, of func(join.Result) float64, seen, floor *entrance, beside string, target *report.Target) {
+	between := func(what, unit string, factor float64, of func(join.Result) float64, seen, floor results, beside string, target *report.Target) {
 		ratios := report.Ratios(seen.each(of), floor.each(of))
 		for n := range ratios {
 			ratios[n] *= factor
@@ -219,7 +219,7 @@ func (r *run) joinRows(on string, asking, anonymous, ignoring, least *entrance) 
 		r.report.Add(report.Row{Part: "join", What: on + what, Unit: unit, Rounds: ratios, Target: target,
 			Beside: fmt.Sprintf(beside, report.Median(seen.each(of)), report.Median(floor.each(of)))})
 	}
-	compare := func(what, unit string, factor float64, of func(join.Result) float64, floor *entrance, beside string, target *report.Target) {
+	compare := func(what, unit string, factor float64, of func(join.Result) float64, floor results, beside string, target *report.Target) {
 		between(what, unit, factor, of, asking, floor, beside, target)
 	}
 	compare(": joins a second, against anonymous", "%", 100, rates, anonymous, "%.0f of %.0f a second", report.Least(95))

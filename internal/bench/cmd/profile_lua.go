@@ -64,14 +64,15 @@ func (r *run) profileProsody(lines int) error {
 
 // luaProfile profiles one Prosody under clients that join; without a verifier it lets everybody in.
 func (r *run) luaProfile(release prosody.Release, what string, v *verifier.Verifier) (*luaProfile, error) {
-	e, err := r.entrance(release, gate{v: v}, "bench_profile")
+	g := gate{v: v}
+	if v != nil {
+		g.shown = fixture.RoamingTokens(token.RS256, manyTokens, time.Now())
+	}
+	e, err := r.entrance(release, g, "bench_profile")
 	if err != nil {
 		return nil, err
 	}
 	defer e.Stop()
-	if v != nil {
-		e.job.Tokens = fixture.RoamingTokens(token.RS256, manyTokens, time.Now())
-	}
 	e.job.Joins = 3 * joins
 	seen := luaProfile{joins: e.job.Joins}
 	for _, step := range []func() error{
