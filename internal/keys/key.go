@@ -24,33 +24,30 @@ type Key struct {
 	// Source is the place it comes from, for people: "file /etc/usher/app.pub.pem".
 	Source string
 
-	thumbprint string     // of a public key; tells one material under two names from two materials
-	onDemand   bool       // came from a key server that is asked by kid: serves no token without one
-	mac        *token.MAC // of a shared secret
+	thumbprint string // of a public key; tells one material under two names from two materials
+	onDemand   bool   // came from a key server that is asked by kid: serves no token without one
+	verifier   *token.Verifier
 }
 
 const defaultID = "default"
 
 func newKey(m material.Key, source string) *Key {
-	k := &Key{ID: m.Kid, Kid: m.Kid, Alg: m.Alg, Material: m.Value, Source: source, thumbprint: m.Thumbprint}
+	k := &Key{
+		ID: m.Kid, Kid: m.Kid, Alg: m.Alg, Material: m.Value, Source: source, thumbprint: m.Thumbprint,
+		verifier: token.NewVerifier(m.Value),
+	}
 	if k.ID == "" {
 		k.ID = m.Thumbprint
 	}
 	if k.ID == "" {
 		k.ID = defaultID
 	}
-	if secret, ok := m.Value.([]byte); ok {
-		k.mac = token.NewMAC(secret)
-	}
 	return k
 }
 
-// Verify checks signature over signingInput by k alone, as token.Algorithm.Verify does.
+// Verify checks signature over signingInput by k alone, as token.Verifier does.
 func (k *Key) Verify(alg token.Algorithm, signingInput, signature []byte) error {
-	if k.mac != nil {
-		return k.mac.Verify(alg, signingInput, signature)
-	}
-	return alg.Verify(k.Material, signingInput, signature)
+	return k.verifier.Verify(alg, signingInput, signature)
 }
 
 // expired tells whether k counts as not there at now.

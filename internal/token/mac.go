@@ -8,10 +8,9 @@ import (
 	"sync"
 )
 
-// MAC checks the signatures of HS256, HS384 and HS512 (RFC 7518, section 3.2) by one shared secret. It keeps hashes that
-// have begun with the secret: to begin both rounds of an HMAC anew (RFC 2104, section 4) takes a third of a check. It may
-// be used from any number of goroutines.
-type MAC struct{ hs256, hs384, hs512 sync.Pool }
+// mac checks the signatures of HS256, HS384 and HS512 (RFC 7518, section 3.2) by one shared secret. It keeps hashes that
+// have begun with the secret: to begin both rounds of an HMAC anew (RFC 2104, section 4) takes a third of a check.
+type mac struct{ hs256, hs384, hs512 sync.Pool }
 
 // begun is a hash with room for what it comes to.
 type begun struct {
@@ -19,9 +18,8 @@ type begun struct {
 	sum [sha512.Size]byte
 }
 
-// NewMAC takes a secret, which must not be changed any more.
-func NewMAC(secret []byte) *MAC {
-	m := new(MAC)
+func newMAC(secret []byte) *mac {
+	m := new(mac)
 	begin := func(pool *sync.Pool, h func() hash.Hash) {
 		pool.New = func() any { return &begun{Hash: hmac.New(h, secret)} }
 	}
@@ -31,9 +29,8 @@ func NewMAC(secret []byte) *MAC {
 	return m
 }
 
-// Verify checks signature over signingInput, in a time that does not depend on where they differ. The algorithm must be
-// symmetric.
-func (m *MAC) Verify(a Algorithm, signingInput, signature []byte) error {
+// verify checks in a time that does not depend on where the signatures differ.
+func (m *mac) verify(a Algorithm, signingInput, signature []byte) bool {
 	pool := &m.hs256
 	switch a {
 	case HS256:
@@ -42,14 +39,11 @@ func (m *MAC) Verify(a Algorithm, signingInput, signature []byte) error {
 	case HS512:
 		pool = &m.hs512
 	default:
-		return errSignature
+		return false
 	}
 	h := pool.Get().(*begun)
 	defer pool.Put(h)
 	h.Reset()
 	h.Write(signingInput)
-	if !hmac.Equal(h.Sum(h.sum[:0]), signature) {
-		return errSignature
-	}
-	return nil
+	return hmac.Equal(h.Sum(h.sum[:0]), signature)
 }

@@ -16,7 +16,7 @@ import (
 // several goroutines.
 func TestMAC_EachCheckStandsForItself(t *testing.T) {
 	secret := []byte("a secret that both sides have known for long")
-	m, other := token.NewMAC(secret), token.NewMAC([]byte("another secret, of somebody else entirely"))
+	m, other := token.NewVerifier(secret), token.NewVerifier([]byte("another secret, of somebody else entirely"))
 	hashes := map[token.Algorithm]func() hash.Hash{token.HS256: sha256.New, token.HS384: sha512.New384, token.HS512: sha512.New}
 	var group sync.WaitGroup
 	for lane := range 4 {
@@ -52,7 +52,7 @@ func TestMAC_ServesNoOtherAlgorithm(t *testing.T) {
 	mac := hmac.New(sha256.New, []byte("secret"))
 	mac.Write([]byte("a.b"))
 	for _, alg := range token.Algorithms() {
-		if err := token.NewMAC([]byte("secret")).Verify(alg, []byte("a.b"), mac.Sum(nil)); (err == nil) != (alg == token.HS256) {
+		if err := token.NewVerifier([]byte("secret")).Verify(alg, []byte("a.b"), mac.Sum(nil)); (err == nil) != (alg == token.HS256) {
 			t.Errorf("%s: %v", alg, err)
 		}
 	}

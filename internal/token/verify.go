@@ -29,24 +29,51 @@ var verifiers = func() map[Algorithm]jws.Verifier {
 	return made
 }()
 
-// Verify checks signature over signingInput, the bytes as received, with key alone. It never encodes or decodes
-// anything again, so a token has one spelling. A key that does not fit a is an error, as Fits says.
-func (a Algorithm) Verify(key any, signingInput, signature []byte) error {
-	if err := a.Fits(key); err != nil {
+// Verifier checks signatures by one key, and keeps what all checks by that key begin with. It may be used from any number
+// of goroutines.
+type Verifier struct {
+	key any
+	mac *mac // of a shared secret
+	rsa *exponentiation
+}
+
+// NewVerifier takes a key of the types that Algorithm.Fits names, which must not be changed any more.
+func NewVerifier(key any) *Verifier {
+	v := &Verifier{key: key}
+	switch k := key.(type) {
+	case []byte:
+		v.mac = newMAC(k)
+	case *rsa.PublicKey:
+		v.rsa = newExponentiation(k)
+	}
+	return v
+}
+
+// Verify checks signature over signingInput, the bytes as received. It never encodes or decodes anything again, so a
+// token has one spelling. A key that does not fit a is an error, as Fits says.
+func (v *Verifier) Verify(a Algorithm, signingInput, signature []byte) error {
+	if err := a.Fits(v.key); err != nil {
 		return err
 	}
-	switch k := key.(type) {
-	case []byte: // whoever has many tokens to check with it keeps a MAC
-		return NewMAC(k).Verify(a, signingInput, signature)
-	case *rsa.PublicKey:
+	if !v.good(a, signingInput, signature) {
+		return errSignature
+	}
+	return nil
+}
+
+func (v *Verifier) good(a Algorithm, signingInput, signature []byte) bool {
+	if v.mac != nil {
+		return v.mac.verify(a, signingInput, signature)
+	}
+	if k, ok := v.key.(*rsa.PublicKey); ok {
 		if hash := a.pss(); hash != 0 {
 			return verifyPSS(hash, k, signingInput, signature)
 		}
 	}
-	if verifiers[a].Verify(signingInput, signature, key) != nil {
-		return errSignature
+	if v.rsa != nil {
+		return v.rsa.verify(a, signingInput, signature)
 	}
-	return nil
+	return verifiers[a].Verify(signingInput, signature, v.key) == nil
 }
 
 // pss is the hash of a PS algorithm, and 0 for all others.
@@ -64,12 +91,9 @@ func (a Algorithm) pss() crypto.Hash {
 
 // verifyPSS asks the standard library, because RFC 7518, section 3.5, wants a salt as long as the hash and jwx takes
 // a salt of any length.
-func verifyPSS(hash crypto.Hash, key *rsa.PublicKey, signingInput, signature []byte) error {
+func verifyPSS(hash crypto.Hash, key *rsa.PublicKey, signingInput, signature []byte) bool {
 	h := hash.New()
 	h.Write(signingInput)
 	opt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
-	if rsa.VerifyPSS(key, hash, h.Sum(nil), signature, opt) != nil {
-		return errSignature
-	}
-	return nil
+	return rsa.VerifyPSS(key, hash, h.Sum(nil), signature, opt) == nil
 }

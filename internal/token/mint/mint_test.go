@@ -36,7 +36,7 @@ func TestToken_IsTakenByTheVerifierForEveryAlgorithmAndFormOfKey(t *testing.T) {
 			if want := (token.Header{Alg: string(alg), Kid: "2026-a", HasKid: true, Typ: "JWT"}); parsed.Header != want {
 				t.Errorf("header %+v", parsed.Header)
 			}
-			if err := alg.Verify(public, parsed.SigningInput, parsed.Signature); err != nil {
+			if err := token.NewVerifier(public).Verify(alg, parsed.SigningInput, parsed.Signature); err != nil {
 				t.Errorf("%s with %T: %v", alg, key, err)
 			}
 		}
@@ -54,7 +54,7 @@ func TestToken_HeaderIsOverriddenWithoutChangingTheSignature(t *testing.T) {
 	if problem != nil || parsed.Header != (token.Header{Alg: "none"}) || string(parsed.Claims.Raw) != "{}" {
 		t.Errorf("%+v, %v", parsed, problem)
 	}
-	if err := token.HS256.Verify(public, parsed.SigningInput, parsed.Signature); err != nil {
+	if err := token.NewVerifier(public).Verify(token.HS256, parsed.SigningInput, parsed.Signature); err != nil {
 		t.Error(err)
 	}
 }
