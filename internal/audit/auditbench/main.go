@@ -37,7 +37,7 @@ func run() error {
 	one := flag.String("one", "", "ask one question of cold files, and print its microseconds and what it found (used for the cold figures)")
 	rate := flag.Int("rate", -1, "instead of all that: record this many a second beside signature checks, 0: as fast as they go")
 	seconds := flag.Int("seconds", 20, "how long a round with -rate takes")
-	rounds := flag.Int("rounds", 3, "how many rounds with -rate, each with the audit off and on")
+	rounds := flag.Int("rounds", 15, "how many rounds with -rate, each with the audit off and on; the store goes on from round to round")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of all this")
 	event := flag.Int("event", 0, "whose values to ask for, with -one")
 	flag.Parse()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/sqlitestore"
+	"github.com/usher-im/usher/internal/memory"
 )
 
 // benchRate stands in for a verifier under load: workers check signatures at a fixed rate (or as fast as they can) and
@@ -30,28 +31,43 @@ func benchRate(rate int, each time.Duration, rounds int) error {
 		return err
 	}
 	check := func() { _ = rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, sum[:], signature) }
-	var results [2][]load
+	memory.Govern() // as `usher serve` does
+	trail, err := openTrail()
+	if err != nil {
+		return err
+	}
+	defer trail.remove()
+	var p50, p99, throughput, more []float64
 	for range rounds {
-		for on := range 2 {
-			r, err := runLoad(rate, each, on == 1, check)
-			if err != nil {
+		var on, off load
+		for _, l := range []*load{&off, &on} {
+			if l == &on {
+				l.trail = trail
+			}
+			if err := l.run(rate, each, check); err != nil {
 				return err
 			}
-			results[on] = append(results[on], r)
-			fmt.Println(r)
+			fmt.Println(l)
 		}
+		p50, p99 = append(p50, ratio(on.p50, off.p50)), append(p99, ratio(on.p99, off.p99))
+		throughput = append(throughput, on.rate()/off.rate())
+		more = append(more, float64(on.cpuEach()-off.cpuEach())/1000)
 	}
-	off, on := median(results[0]), median(results[1])
-	fmt.Printf("medians: p50 %.2f×, p99 %.2f×, throughput %.2f×, %.2f µs of CPU more for an event (target 6)\n",
-		ratio(on.p50, off.p50), ratio(on.p99, off.p99), on.rate()/off.rate(), float64(on.cpuEach()-off.cpuEach())/1000)
-	return nil
+	fmt.Printf("medians of %d rounds: p50 %.2f×, p99 %.2f×, throughput %.2f×, %.2f µs of CPU more for an event (target 6); %d events\n",
+		rounds, median(p50), median(p99), median(throughput), median(more), trail.pipeline.Stored())
+	return trail.close()
 }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
 
-// load is what one round gave.
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return (all[len(all)/2] + all[(len(all)-1)/2]) / 2
+}
+
+// load is half a round, and what it gave.
 type load struct {
-	audit    bool
+	trail    *trail // nil: the audit is off
 	checks   int
 	wall     time.Duration
 	cpu      time.Duration
@@ -60,25 +76,21 @@ type load struct {
 	waiting  float64       // share of the events that were not in the store at the end
 }
 
-func (l load) rate() float64          { return float64(l.checks) / l.wall.Seconds() }
-func (l load) cpuEach() time.Duration { return l.cpu / time.Duration(max(l.checks, 1)) }
+func (l *load) rate() float64          { return float64(l.checks) / l.wall.Seconds() }
+func (l *load) cpuEach() time.Duration { return l.cpu / time.Duration(max(l.checks, 1)) }
 
-func (l load) String() string {
+func (l *load) String() string {
 	return fmt.Sprintf("audit %-5v %7.0f checks a second, p50 %6.1f µs, p99 %6.1f µs, %6.2f µs of CPU a check, behind by %v, %.0f%% waits in the spill",
-		l.audit, l.rate(), float64(l.p50)/1000, float64(l.p99)/1000, float64(l.cpuEach())/1000, l.late.Round(time.Microsecond), 100*l.waiting)
-}
-
-func median(all []load) load {
-	slices.SortFunc(all, func(a, b load) int { return int(a.p99 - b.p99) })
-	return all[len(all)/2]
+		l.trail != nil, l.rate(), float64(l.p50)/1000, float64(l.p99)/1000, float64(l.cpuEach())/1000, l.late.Round(time.Microsecond), 100*l.waiting)
 }
 
 const loaders = 4
 
-func runLoad(rate int, each time.Duration, on bool, check func()) (load, error) {
-	record, stored, done, err := openLoad(on)
-	if err != nil {
-		return load{}, err
+func (l *load) run(rate int, each time.Duration, check func()) error {
+	record := func(audit.Event) {}
+	var before int64
+	if l.trail != nil {
+		record, before = l.trail.pipeline.Record, l.trail.pipeline.Stored()
 	}
 	w := newWorld(10_000)
 	events := make([]audit.Event, w.rows)
@@ -116,40 +128,59 @@ func runLoad(rate int, each time.Duration, on bool, check func()) (load, error) 
 		})
 	}
 	wg.Wait()
-	l := load{audit: on, wall: time.Since(begun), cpu: cpu() - spent, late: slices.Max(late)}
+	l.wall, l.late = time.Since(begun), slices.Max(late)
 	all := slices.Concat(took...)
 	l.checks = len(all)
-	l.waiting = stored(l.checks)
+	if l.trail != nil {
+		l.waiting = 1 - float64(l.trail.pipeline.Stored()-before)/float64(max(l.checks, 1))
+		if err := l.trail.settle(); err != nil { // what these events cost belongs to them, also where it comes later
+			return err
+		}
+	}
+	l.cpu = cpu() - spent
 	slices.Sort(all)
 	l.p50, l.p99 = all[len(all)/2], all[len(all)*99/100]
-	return l, done()
+	return nil
 }
 
-// openLoad gives the recorder, what share of so many events the store does not have yet, and the end.
-func openLoad(on bool) (record func(audit.Event), waiting func(int) float64, done func() error, err error) {
-	if !on {
-		return func(audit.Event) {}, func(int) float64 { return 0 }, func() error { return nil }, nil
-	}
+// trail is an audit in a folder of its own.
+type trail struct {
+	dir      string
+	store    *sqlitestore.Store
+	pipeline *audit.Pipeline
+}
+
+func openTrail() (*trail, error) {
 	dir, err := os.MkdirTemp("", "auditbench")
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	ctx := context.Background()
 	store, err := sqlitestore.Open(ctx, filepath.Join(dir, "audit"), sqlitestore.Options{})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	p, err := audit.Open(ctx, store, audit.Options{Dir: filepath.Join(dir, "spill"), SpillMax: 1 << 30})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	waiting = func(all int) float64 { return 1 - float64(p.Stored())/float64(max(all, 1)) }
-	done = func() error {
-		defer os.RemoveAll(dir)
-		if err := p.Close(ctx); err != nil {
-			return err
-		}
-		return store.Close()
-	}
-	return p.Record, waiting, done, nil
+	return &trail{dir, store, p}, nil
 }
+
+// settle waits until everything is stored, and every slice but the newest sealed.
+func (t *trail) settle() error {
+	ctx := context.Background()
+	if err := t.pipeline.Flush(ctx); err != nil {
+		return err
+	}
+	return t.store.Settle(ctx)
+}
+
+func (t *trail) close() error {
+	if err := t.pipeline.Close(context.Background()); err != nil {
+		return err
+	}
+	return t.store.Close()
+}
+
+func (t *trail) remove() { os.RemoveAll(t.dir) }

@@ -239,7 +239,7 @@ func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	w = &writer{slice: sl, db: db, counts: map[count]int64{}, dict: dict{numbers: map[string]uint64{}}}
+	w = &writer{slice: sl, db: db, counts: map[count]int64{}, dict: dict{words: map[string]word{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.Close())

@@ -31,11 +31,17 @@ func mostCoded(tag audit.Tag) int {
 
 // dict is the writer's side of the table.
 type dict struct {
-	numbers map[string]uint64 // by tag and text
-	used    [256]int          // by tag
-	next    uint64
-	fresh   []string // not in the file yet
-	key     []byte
+	words map[string]word // by tag and text
+	last  [256]word       // by tag: most texts are that of the row before
+	used  [256]int        // by tag
+	next  uint64
+	fresh []string // not in the file yet
+	key   []byte
+}
+
+type word struct {
+	text   string
+	number uint64
 }
 
 // code replaces the texts of a row that repeat.
@@ -59,25 +65,31 @@ func (d *dict) code(dst, data []byte) []byte {
 }
 
 func (d *dict) number(tag audit.Tag, text []byte) (uint64, bool) {
+	last := &d.last[tag]
+	if string(text) == last.text {
+		return last.number, true
+	}
 	d.key = append(append(d.key[:0], byte(tag)), text...)
-	if n, ok := d.numbers[string(d.key)]; ok {
-		return n, true
+	w, ok := d.words[string(d.key)]
+	if !ok {
+		if d.used[tag] >= mostCoded(tag) {
+			return 0, false
+		}
+		key := string(d.key)
+		w = d.know(key, d.next)
+		d.fresh = append(d.fresh, key)
 	}
-	if d.used[tag] >= mostCoded(tag) {
-		return 0, false
-	}
-	n := d.next
-	key := string(d.key)
-	d.know(key, n)
-	d.fresh = append(d.fresh, key)
-	return n, true
+	*last = w
+	return w.number, true
 }
 
 // know takes a text that has a number.
-func (d *dict) know(key string, number uint64) {
-	d.numbers[key] = number
+func (d *dict) know(key string, number uint64) word {
+	w := word{key[1:], number}
+	d.words[key] = w
 	d.used[key[0]]++
 	d.next = max(d.next, number+1)
+	return w
 }
 
 // coded tells whether every text that belongs into a slice's dict is there.

@@ -97,7 +97,7 @@ func class(o *audit.Outline) any {
 
 func (w *writer) writeDict(ctx context.Context, word *sql.Stmt) error {
 	for _, key := range w.dict.fresh {
-		if _, err := word.ExecContext(ctx, int64(w.dict.numbers[key]), int64(key[0]), []byte(key[1:])); err != nil {
+		if _, err := word.ExecContext(ctx, int64(w.dict.words[key].number), int64(key[0]), []byte(key[1:])); err != nil {
 			return err
 		}
 	}
