@@ -21,7 +21,7 @@ type ingester struct {
 
 const (
 	batchRows   = 2000
-	commitEvery = 50 * time.Millisecond // a trickle is stored in batches as well
+	commitEvery = 100 * time.Millisecond // a trickle is stored in batches as well
 	storeLimit  = 30 * time.Second
 	// workMost is how much of a batch's time counts as work: waiting for a store that was away is none, and would be
 	// followed by a rest of nine times its length.

@@ -16,14 +16,14 @@ import (
 type writer struct {
 	slice  *slice
 	db     *sql.DB
-	many   *sql.Stmt // insertRows rows at once
-	one    *sql.Stmt
-	word   *sql.Stmt
-	tally  *sql.Stmt
+	conn   *sql.Conn  // the one that db has
+	many   *statement // insertRows rows at once
+	one    *statement
+	word   *statement
+	tally  *statement
 	hasher audit.Hasher
 	dict   dict
 	rows   int
-	args   []any
 	hashes [][audit.Terms]uint32 // of the rows of one transaction
 	packed []byte                // the coded rows of one statement
 	counts map[count]int64
@@ -128,7 +128,7 @@ func (s *Store) Last(ctx context.Context) (uint64, error) {
 
 // settle brings what was committed to the disk: a checkpoint flushes the log before it copies it into the file.
 func (w *writer) settle(ctx context.Context) error {
-	_, err := w.db.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	_, err := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 	return err
 }
 
@@ -147,7 +147,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		return fmt.Errorf("open the audit file %s: %w", newest.path, err)
 	}
 	var sealing bool
-	if err := w.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_v')").Scan(&sealing); err != nil {
+	if err := w.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'by_v')").Scan(&sealing); err != nil {
 		return errors.Join(err, w.close())
 	}
 	s.writer = w
@@ -238,15 +238,18 @@ func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1)
-	w = &writer{slice: sl, db: db, counts: map[count]int64{}, dict: dict{words: map[string]word{}}}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	w = &writer{slice: sl, db: db, conn: conn, counts: map[count]int64{}, dict: dict{words: map[string]word{}}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, db.Close())
+			err = errors.Join(err, w.close())
 		}
 	}()
 	var seed int64
-	if err = db.QueryRowContext(ctx, "SELECT value, (SELECT count(*) FROM rows) FROM meta WHERE name = 'seed'").Scan(&seed, &w.rows); err != nil {
+	if err = conn.QueryRowContext(ctx, "SELECT value, (SELECT count(*) FROM rows) FROM meta WHERE name = 'seed'").Scan(&seed, &w.rows); err != nil {
 		return nil, err
 	}
 	w.hasher = audit.Hasher(seed)
@@ -254,10 +257,10 @@ func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 		return nil, err
 	}
 	const insert, row = "INSERT INTO rows (k, f, j, u, a, r, n, d) VALUES ", "(?,?,?,?,?,?,?,?)"
-	for into, statement := range map[**sql.Stmt]string{
+	for into, query := range map[**statement]string{
 		&w.one: insert + row, &w.many: insert + strings.Repeat(row+",", insertRows-1) + row, &w.word: insertWord, &w.tally: insertCount,
 	} {
-		if *into, err = db.PrepareContext(ctx, statement); err != nil {
+		if *into, err = prepare(ctx, conn, query); err != nil {
 			return nil, err
 		}
 	}
@@ -267,7 +270,7 @@ func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 const insertWord = "INSERT INTO dict (id, tag, v) VALUES (?, ?, ?)"
 
 func (w *writer) loadDict(ctx context.Context) error {
-	rows, err := w.db.QueryContext(ctx, "SELECT id, tag, v FROM dict")
+	rows, err := w.conn.QueryContext(ctx, "SELECT id, tag, v FROM dict")
 	if err != nil {
 		return err
 	}
@@ -283,4 +286,6 @@ func (w *writer) loadDict(ctx context.Context) error {
 	return rows.Err()
 }
 
-func (w *writer) close() error { return w.db.Close() }
+func (w *writer) close() error {
+	return errors.Join(w.many.close(), w.one.close(), w.word.close(), w.tally.close(), w.conn.Close(), w.db.Close())
+}

@@ -25,15 +25,6 @@ func countRow(counts map[count]int64, o *audit.Outline) {
 
 const insertCount = "INSERT INTO counts (t, by, key, n) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 
-func writeCounts(ctx context.Context, add *sql.Stmt, counts map[count]int64) error {
-	for c, n := range counts {
-		if _, err := add.ExecContext(ctx, c.t, c.by, c.key, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // countAgain fills the table of counts of a file that had none.
 func countAgain(ctx context.Context, tx *sql.Tx) error {
 	texts := map[uint64][]byte{}
@@ -53,12 +44,12 @@ func countAgain(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	add, err := tx.PrepareContext(ctx, insertCount)
-	if err != nil {
-		return err
+	for c, n := range counts {
+		if _, err := tx.ExecContext(ctx, insertCount, c.t, c.by, c.key, n); err != nil {
+			return err
+		}
 	}
-	defer add.Close()
-	return writeCounts(ctx, add, counts)
+	return nil
 }
 
 func each(ctx context.Context, tx *sql.Tx, query string, f func(int64, []byte)) error {

@@ -2,34 +2,35 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/usher-im/usher/internal/audit"
 )
 
-// append writes rows in one transaction: all of them are in the file, or none.
+// append writes rows in one transaction: all of them are in the file, or none. It takes milliseconds and waits for a lock
+// for no longer than busy_timeout, so nobody needs to break it off; and for a context that can end, database/sql and SQLite's
+// driver start a goroutine at each statement.
 func (w *writer) append(ctx context.Context, rows []audit.Row) error {
-	tx, err := w.db.BeginTx(ctx, nil)
+	ctx = context.WithoutCancel(ctx)
+	tx, err := w.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	many, one := tx.StmtContext(ctx, w.many), tx.StmtContext(ctx, w.one)
 	w.hashes = w.hashes[:0]
 	for left := rows; len(left) > 0; {
-		n, statement := 1, one
+		n, into := 1, w.one
 		if len(left) >= insertRows {
-			n, statement = insertRows, many
+			n, into = insertRows, w.many
 		}
-		if err := w.insert(ctx, statement, left[:n]); err != nil {
+		if err := w.insert(ctx, into, left[:n]); err != nil {
 			return err
 		}
 		left = left[n:]
 	}
-	if err := w.writeDict(ctx, tx.StmtContext(ctx, w.word)); err != nil {
+	if err := w.writeDict(ctx); err != nil {
 		return err
 	}
-	if err := writeCounts(ctx, tx.StmtContext(ctx, w.tally), w.counts); err != nil {
+	if err := w.writeCounts(ctx); err != nil {
 		return err
 	}
 	clear(w.counts)
@@ -47,8 +48,8 @@ func (w *writer) append(ctx context.Context, rows []audit.Row) error {
 	return nil
 }
 
-func (w *writer) insert(ctx context.Context, statement *sql.Stmt, rows []audit.Row) error {
-	w.args, w.packed = w.args[:0], w.packed[:0]
+func (w *writer) insert(ctx context.Context, into *statement, rows []audit.Row) error {
+	w.packed = w.packed[:0]
 	for _, row := range rows {
 		o, err := w.hasher.Outline(row.Data)
 		if err != nil {
@@ -56,16 +57,16 @@ func (w *writer) insert(ctx context.Context, statement *sql.Stmt, rows []audit.R
 		}
 		start := len(w.packed)
 		w.packed = w.dict.code(w.packed, row.Data)
-		w.args = append(w.args, int64(row.K))
+		into.add(int64(row.K))
 		for _, h := range o.Hash {
-			w.args = append(w.args, column(h))
+			into.add(column(h))
 		}
-		w.args = append(w.args, class(&o), w.packed[start:len(w.packed):len(w.packed)])
+		into.add(class(&o))
+		into.add(w.packed[start:len(w.packed):len(w.packed)])
 		w.hashes = append(w.hashes, o.Hash)
 		w.count(&o)
 	}
-	_, err := statement.ExecContext(ctx, w.args...)
-	return err
+	return into.exec(ctx)
 }
 
 // column is a hash as SQLite keeps it in four bytes.
@@ -95,12 +96,28 @@ func class(o *audit.Outline) any {
 	return classOther
 }
 
-func (w *writer) writeDict(ctx context.Context, word *sql.Stmt) error {
+func (w *writer) writeDict(ctx context.Context) error {
 	for _, key := range w.dict.fresh {
-		if _, err := word.ExecContext(ctx, int64(w.dict.words[key].number), int64(key[0]), []byte(key[1:])); err != nil {
+		w.word.add(int64(w.dict.words[key].number))
+		w.word.add(int64(key[0]))
+		w.word.add([]byte(key[1:]))
+		if err := w.word.exec(ctx); err != nil {
 			return err
 		}
 	}
 	w.dict.fresh = w.dict.fresh[:0]
+	return nil
+}
+
+func (w *writer) writeCounts(ctx context.Context) error {
+	for c, n := range w.counts {
+		w.tally.add(c.t)
+		w.tally.add(c.by)
+		w.tally.add(c.key)
+		w.tally.add(n)
+		if err := w.tally.exec(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }

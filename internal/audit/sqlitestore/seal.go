@@ -52,7 +52,7 @@ func (s *Store) recall(ctx context.Context) error {
 	if w == nil || w.rows == 0 || w.slice.terms.Load() != nil {
 		return nil
 	}
-	t, err := readTerms(ctx, w.db)
+	t, err := readTerms(ctx, w.conn)
 	if err == nil {
 		w.slice.terms.Store(t)
 	}
@@ -184,8 +184,14 @@ func (sl *slice) dropLog(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
+// querier is an sql.DB, or the one connection of a writer.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // readTerms reads what an index is made from, of a slice that another process has begun or that was erased from.
-func readTerms(ctx context.Context, db *sql.DB) (*terms, error) {
+func readTerms(ctx context.Context, db querier) (*terms, error) {
 	var seed int64
 	if err := db.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'seed'").Scan(&seed); err != nil {
 		return nil, err
