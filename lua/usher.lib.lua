@@ -25,8 +25,8 @@ end
 local members, parts = { "id", "grant", "stage", "host", "profile", "room", "tenant", "session", "previous_session",
 	"remote_ip", "user_agent", "decision_id", "outcome" }, {}; -- parts: of what is being encoded
 
--- A question or report, built by hand at a tenth of what util.json costs. The token, by far the longest, goes in last:
--- table.concat takes memory twice for what is longer than a kilobyte.
+-- A question or report in three texts, built by hand at a tenth of what util.json costs. The second is the token: it is by
+-- far the longest, and each copy of it costs.
 function lib.encode(question)
 	local n, token = 0, question.token or "";
 	local before = token == "" and '{"' or '","';
@@ -35,8 +35,7 @@ function lib.encode(question)
 		if value ~= "" then parts[n + 1], parts[n + 2], parts[n + 3], parts[n + 4], n, before = before, name, '":"', escaped(value), n + 4, '","'; end
 	end
 	parts[n + 1] = question.room_requires_auth and before .. 'room_requires_auth":true}' or (n > 0 or token ~= "") and '"}' or "{}";
-	local rest = table.concat(parts, "", 1, n + 1);
-	return token == "" and rest or '{"token":"' .. escaped(token) .. rest;
+	return token == "" and "" or '{"token":"', escaped(token), table.concat(parts, "", 1, n + 1);
 end
 
 -- Reads JSON as the verifier writes it, where nothing is escaped, at a third of what util.json costs. Throws at all else.
@@ -128,7 +127,7 @@ function lib.asker(http)
 	local function ask_once(question)
 		local status, text, at, wait, done = nil, nil, nil, async.waiter();
 		question.id = new_id();
-		client.post("/v1/verify", lib.encode(question), function (...) status, text, at = ...; done(); end);
+		client.post("/v1/verify", function (...) status, text, at = ...; done(); end, lib.encode(question));
 		wait();
 		if status ~= 200 and status ~= 503 then module:log(status and "error" or "warn", "No verdict: %s", status and "HTTP " .. status or text); end
 		return lib.read(status, text, at);
@@ -138,8 +137,8 @@ function lib.asker(http)
 		local grant, since = question.stage ~= "connect" and session.usher and session.usher.grant or nil, lib.news;
 		session.usher_id, session.usher_news = session.usher_id or new_id(), since;
 		question.session, question.profile, question.tenant = session.usher_id, profile, session.jitsi_web_query_prefix;
-		question.remote_ip, question.user_agent = session.ip, session.user_agent_header;
-		question.grant, question.token = grant, not grant and session.auth_token or nil;
+		question.remote_ip, question.user_agent, question.grant = session.ip, session.user_agent_header, grant;
+		question.token = not grant and session.auth_token or nil;
 		local answer = ask_once(question);
 		if answer.need and grant and session.auth_token then
 			question.grant, question.token = nil, session.auth_token;

@@ -29,7 +29,7 @@ return function (usher, ask, client)
 			session:close(reason);
 			destroy_session(session, answer.text); -- on 0.12 closing does nothing to a hibernating WebSocket session
 			local report = { decision_id = answer.decision_id, session = id, outcome = session.destroyed and outcome or "failed" };
-			client.post("/v1/report", usher.encode(report), function () end);
+			client.post("/v1/report", function () end, usher.encode(report));
 		end
 		for _, seat in ipairs(seats(session)) do seat.room:set_role(true, seat.nick, nil, answer.text); end
 		session.usher_refused = answer; -- for joins in the meantime

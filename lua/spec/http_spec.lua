@@ -11,13 +11,20 @@ describe("an HTTP answer", function ()
 		end
 		assert.same({ 200, "{}", true }, { parse("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") });
 		assert.same({ 503, "", true }, { parse("HTTP/1.1 503 Service Unavailable\r\ncontent-length:0\r\nRetry-After: 1\r\n\r\n") });
+		local usual = "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
+		assert.same({ 200, "{}", true }, { parse(usual .. "\r\n{}") });
+		assert.same({ 200, "{}", false }, { parse(usual .. "Connection: close\r\n\r\n{}") });
 		assert.same({ 204, "", true }, { parse("HTTP/1.1 204 No Content\r\n\r\n") });
 		assert.same({ 200, "{}", false }, { parse("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}") });
 	end);
 
 	it("is waited for as long as it is not whole", function ()
-		local whole = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello";
-		for length = 0, #whole - 1 do assert.is_nil(parse(whole:sub(1, length))); end
+		for _, header in ipairs { "Server: x", "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: application/json" } do
+			local whole = "HTTP/1.1 200 OK\r\n" .. header .. "\r\nContent-Length: 5\r\n\r\nhello";
+			for length = 0, #whole - 1 do assert.is_nil(parse(whole:sub(1, length))); end
+			assert.equal(200, (parse(whole)));
+			assert.equal(false, (parse(whole .. "x")));
+		end
 	end);
 
 	it("is refused where it is odd", function ()

@@ -3,30 +3,35 @@ package.path = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") .. "/?.lua;" 
 local support = require "support";
 local json, usher = support.json, support.lib("usher");
 
+local function encoded(question)
+	local a, b, c = usher.encode(question);
+	return a .. b .. c;
+end
+
 describe("a question or report", function ()
 	for _, kind in ipairs { "question", "report" } do
 		for name, text in pairs(support.golden(kind)) do
 			it("is built as in " .. name, function ()
 				local wanted = json.decode(text);
-				assert.same(wanted, json.decode(usher.encode(wanted)));
+				assert.same(wanted, json.decode(encoded(wanted)));
 			end);
 		end
 	end
 
 	it("is built with nothing beside its token, and with a flag", function ()
-		assert.equal('{"token":"a.b.c"}', usher.encode { token = "a.b.c" });
-		assert.equal('{"token":"a.b.c","room_requires_auth":true}', usher.encode { token = "a.b.c", room_requires_auth = true });
-		assert.equal('{"token":"a\\u0022b","id":"i"}', usher.encode { token = 'a"b', id = "i" });
+		assert.equal('{"token":"a.b.c"}', encoded { token = "a.b.c" });
+		assert.equal('{"token":"a.b.c","room_requires_auth":true}', encoded { token = "a.b.c", room_requires_auth = true });
+		assert.equal('{"token":"a\\u0022b","id":"i"}', encoded { token = 'a"b', id = "i" });
 	end);
 
 	it("has its members in the order of the contract", function ()
-		local built = usher.encode { remote_ip = "192.0.2.1", stage = "join", grant = "g", id = "i", host = "h" };
+		local built = encoded { remote_ip = "192.0.2.1", stage = "join", grant = "g", id = "i", host = "h" };
 		assert.equal('{"id":"i","grant":"g","stage":"join","host":"h","remote_ip":"192.0.2.1"}', built);
 	end);
 
 	it("escapes whatever a header may hold", function ()
 		for byte = 0, 255 do
-			local built = usher.encode { user_agent = "a" .. string.char(byte) .. "z" };
+			local built = encoded { user_agent = "a" .. string.char(byte) .. "z" };
 			assert.truthy(utf8.len(built), "byte " .. byte .. " makes no valid UTF-8");
 			assert.falsy(built:find("[%z\1-\31]"), "byte " .. byte .. " stands there as it is");
 			local read = json.decode(built).user_agent;
@@ -35,12 +40,12 @@ describe("a question or report", function ()
 	end);
 
 	it("keeps valid UTF-8 as it is", function ()
-		assert.equal('{"room":"café@conference.example.com"}', usher.encode { room = "café@conference.example.com" });
+		assert.equal('{"room":"café@conference.example.com"}', encoded { room = "café@conference.example.com" });
 	end);
 
 	it("leaves out what is empty, and says only that a room requires authentication", function ()
-		assert.equal('{"room_requires_auth":true}', usher.encode { token = "", tenant = "", room_requires_auth = true });
-		assert.equal("{}", usher.encode { room_requires_auth = false });
+		assert.equal('{"room_requires_auth":true}', encoded { token = "", tenant = "", room_requires_auth = true });
+		assert.equal("{}", encoded { room_requires_auth = false });
 	end);
 end);
 
