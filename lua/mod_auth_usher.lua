@@ -15,14 +15,13 @@ local muc_domain = module:get_option_string("muc_mapper_domain_prefix", "confere
 -- What a browser shows in its URL or header. The token waits apart: Jitsi's plugins take an auth_token for a login,
 -- and this session may yet turn to another host. Where mod_jitsi_session runs (at 1) it has set the same fields.
 local function read_request(event)
-	local session, request = event.session, event.request;
-	local text, query = request.url.query or "", {};
+	local session, headers, text, query = event.session, event.request.headers, event.request.url.query or "", {};
 	for name, value in text:gmatch("([^=&]*)=([^&]*)") do query[name] = value; end
 	if text:find("%", 1, true) or text:find("+", 1, true) then query = parse_query(text); end
-	session.usher_token = query.token or (request.headers.authorization or ""):match("^[Bb]earer +(.+)$");
+	session.usher_token = query.token or (headers.authorization or ""):match("^[Bb]earer +(.+)$");
 	session.previd, session.jitsi_web_query_room = session.previd or query.previd, session.jitsi_web_query_room or query.room;
 	session.jitsi_web_query_prefix = session.jitsi_web_query_prefix or query.prefix or "";
-	session.user_agent_header = session.user_agent_header or request.headers.user_agent;
+	session.user_agent_header = session.user_agent_header or headers.user_agent;
 end
 
 -- The session that a client would go on with: named by its resumption id, or by the username that it asks for.

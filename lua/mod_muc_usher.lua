@@ -48,8 +48,7 @@ local function judge(origin, stanza, question)
 	if ok and not answer then ok, answer = pcall(ask_directly, origin, question); end
 	if not ok then module:log("error", "A join failed by an error: %s", answer); end
 	answer = origin.usher_refused or ok and answer or usher.no_verdict;
-	if origin.destroyed then return; end
-	if not answer.allow then return refuse(origin, stanza, answer); end
+	if origin.destroyed then return; elseif not answer.allow then return refuse(origin, stanza, answer); end
 	answer.stage, verdicts[stanza] = question.stage, answer;
 	prosody.core_post_stanza(origin, stanza);
 	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again

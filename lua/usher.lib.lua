@@ -2,9 +2,9 @@
 --
 -- Nothing but definitions runs when this is loaded, so that the specs read it without a Prosody around it.
 
-local json, random_bytes = require "util.json", require "util.random".bytes;
+local json, random_bytes, to_hex = require "util.json", require "util.random".bytes, require "util.hex".to;
 -- Lua before 5.3 has no utf8 library; there Prosody's own tells.
-local hex, valid_utf8 = ("%02x"):rep(16), utf8 and utf8.len or require "util.encodings".utf8.valid;
+local valid_utf8 = utf8 and utf8.len or require "util.encodings".utf8.valid;
 
 -- What a client is told when no verdict could be had and the verifier did not say why.
 local no_verdict = { unavailable = true, condition = "service-unavailable", text = "Tokens cannot be checked now. Please try again." };
@@ -12,7 +12,7 @@ local no_verdict = { unavailable = true, condition = "service-unavailable", text
 local lib = { no_verdict = no_verdict, news = 0, watch = function () end };
 
 -- 128 random bits: the verifier remembers ids for a minute, to know a repeated question from a new one.
-local function new_id() return hex:format(random_bytes(16):byte(1, 16)); end
+local function new_id() return to_hex(random_bytes(16)); end
 
 -- A header or a token may hold any byte. The verifier takes valid UTF-8 alone, so a stray byte becomes U+FFFD: no
 -- token with one is well formed, and what remains is readable in the audit.
@@ -83,8 +83,7 @@ function lib.read(status, text, at)
 	local id, message, allow = tostring(answer.decision_id or ""), tostring(answer.message or ""), status ~= 503 and answer.allow;
 	if status == 200 and answer.need == "token" then return answer; end
 	if type(allow) ~= "boolean" or not id:find("^[%w_-]+$") then return no_verdict; end
-	if allow then return answer; end
-	if not message:find("^%C+$") or not valid_utf8(message) then return no_verdict; end
+	if allow then return answer; elseif not message:find("^%C+$") or not valid_utf8(message) then return no_verdict; end
 	local unavailable, name = status == 503, "^%l[%l-]*$"; -- condition and code become names of elements
 	local condition = unavailable and no_verdict.condition or tostring(answer.condition or ""):match(name) or "not-allowed";
 	local shown, code = message .. " (" .. id .. ")", tostring(answer.jitsi_code or ""):match(name);
@@ -125,20 +124,22 @@ function lib.asker(http)
 	client.post = http.new(client.urls, module:get_option_number("usher_timeout", 2) or 2, client.credential);
 
 	local function ask_once(question)
-		local status, text, at, wait, done = nil, nil, nil, async.waiter();
+		local wait, done = async.waiter();
 		question.id = new_id();
-		client.post("/v1/verify", function (...) status, text, at = ...; done(); end, lib.encode(question));
+		local request = client.post("/v1/verify", done, lib.encode(question));
 		wait();
+		local status, text = request[1], request[2];
+		request[2] = nil; -- the request is kept for a while, and need not keep this
 		if status ~= 200 and status ~= 503 then module:log(status and "error" or "warn", "No verdict: %s", status and "HTTP " .. status or text); end
-		return lib.read(status, text, at);
+		return lib.read(status, text, request[3]);
 	end
 
 	return function (session, question)
 		local grant, since = question.stage ~= "connect" and session.usher and session.usher.grant or nil, lib.news;
 		session.usher_id, session.usher_news = session.usher_id or new_id(), since;
 		question.session, question.profile, question.tenant = session.usher_id, profile, session.jitsi_web_query_prefix;
-		question.remote_ip, question.user_agent, question.grant = session.ip, session.user_agent_header, grant;
-		question.token = not grant and session.auth_token or nil;
+		question.remote_ip, question.user_agent = session.ip, session.user_agent_header;
+		question.grant, question.token = grant, not grant and session.auth_token;
 		local answer = ask_once(question);
 		if answer.need and grant and session.auth_token then
 			question.grant, question.token = nil, session.auth_token;

@@ -23,7 +23,8 @@ local function parse(buffer)
 end
 
 -- urls are tried in order; timeout is for a question as a whole. Returns post(path, callback, a, b, c), whose body is these
--- three texts. It calls back exactly once: callback(status, text, at), the body being text from at on, or callback(nil, why).
+-- three texts. It returns a request, and calls back exactly once: then the request holds the status, a text, and where in it
+-- the body begins; or nil, and why.
 local function new(urls, timeout, credential)
 	local connect, resolver = require "net.connect".connect, require "net.resolvers.basic".new;
 	local add_timer, now, queue = require "util.timer".add_task, require "util.time".monotonic, require "util.queue".new;
@@ -40,13 +41,12 @@ local function new(urls, timeout, credential)
 	-- All requests in the order of their deadlines, linked by next; ended is the last whose time was up.
 	local last, sweeping, expiring = ended, false, false;
 
-	local function after(at) return endpoints[at.i % #endpoints + 1]; end
-
-	-- A request stays in the line until its time is up, but nothing of what it holds, which is the whole of a session.
-	local function finish(request, ...)
+	-- A request stays in the line until its time is up, but nothing of what it held, which is the whole of a session.
+	local function finish(request, status, text, at)
 		local callback = request.callback;
-		request.callback, request[1], request[2], request[3] = nil, nil, nil, nil;
-		if callback then callback(...); end
+		if not callback then return; end
+		request.callback, request[1], request[2], request[3] = nil, status, text, at;
+		callback();
 	end
 
 	local function send(link, request)
@@ -97,7 +97,7 @@ local function new(urls, timeout, credential)
 			local late = request.start + timeout <= time;
 			if late then ended = request; end
 			if late and request.callback then drop(request.link); finish(request, nil, ("no answer within %g s"):format(timeout)); end
-			if not late and request.callback and request.attempt == 1 then drop(request.link); attempt(request, after(request.at)); end
+			if not late and request.callback and request.attempt == 1 then drop(request.link); attempt(request, endpoints[request.at.i % #endpoints + 1]); end
 			request = request.next;
 		end
 		expiring, sweeping = false, ended.next ~= nil;
@@ -132,7 +132,7 @@ local function new(urls, timeout, credential)
 
 	function listener.onfail(link, err)
 		local request = drop(link);
-		if request then attempt(request, after(link.at), "cannot connect: " .. tostring(err)); end
+		if request then attempt(request, endpoints[link.at.i % #endpoints + 1], "cannot connect: " .. tostring(err)); end
 	end
 
 	return function (path, callback, a, b, c)
@@ -140,6 +140,7 @@ local function new(urls, timeout, credential)
 		last.next, last = request, request;
 		sweeping = sweeping or add_timer(0.05, sweep);
 		attempt(request, endpoints[1]);
+		return request;
 	end;
 end
 

@@ -21,7 +21,10 @@ func prepare(ctx context.Context, conn *sql.Conn, query string) (*statement, err
 		s.run, err = dc.(driver.ConnPrepareContext).PrepareContext(ctx, query)
 		return err
 	})
-	return s, err
+	if err != nil {
+		return nil, fmt.Errorf("prepare a statement: %w", err)
+	}
+	return s, nil
 }
 
 // add takes the next argument of the next run: an int64, a string, a []byte or nil.

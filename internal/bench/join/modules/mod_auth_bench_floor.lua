@@ -12,7 +12,7 @@ function sasl:mechanisms() return { ANONYMOUS = true }; end -- luacheck: ignore 
 function sasl:select(name) self.selected = name == "ANONYMOUS"; return self.selected; end
 function sasl:process()
 	local wait, done = async.waiter();
-	post("/v1/verify", function () done(); end, "", "", question);
+	post("/v1/verify", done, "", "", question);
 	wait();
 	self.username = new_username();
 	return "success";

@@ -8,7 +8,7 @@ local asked = setmetatable({}, { __mode = "k" });
 
 local function ask(origin, stanza)
 	local wait, done = async.waiter();
-	post("/v1/verify", function () done(); end, "", "", question);
+	post("/v1/verify", done, "", "", question);
 	wait();
 	asked[stanza] = true;
 	prosody.core_post_stanza(origin, stanza);
