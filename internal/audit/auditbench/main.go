@@ -201,7 +201,7 @@ func (f figures) missed() bool {
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%d events: %.2f µs of CPU each (target 6), %.0f bytes each (target 300), %.0f a second",
+	return fmt.Sprintf("%d events: %.2f µs of CPU each (target 6), %.0f bytes each (target on disk 300), %.0f a second",
 		f.rows, float64(f.event().Nanoseconds())/1000, float64(f.bytes)/float64(max(f.rows, 1)), float64(f.rows)/f.wall.Seconds())
 }
 

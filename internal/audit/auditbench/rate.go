@@ -53,9 +53,15 @@ func benchRate(rate int, each time.Duration, rounds int) error {
 		throughput = append(throughput, on.rate()/off.rate())
 		more = append(more, float64(on.cpuEach()-off.cpuEach())/1000)
 	}
-	fmt.Printf("medians of %d rounds: p50 %.2f×, p99 %.2f×, throughput %.2f×, %.2f µs of CPU more for an event (target 6); %d events\n",
+	fmt.Printf("medians of %d rounds: p50 %.2f×, p99 %.2f× (target 1.10), throughput %.2f×, %.2f µs of CPU more for an event (target 6); %d events\n",
 		rounds, median(p50), median(p99), median(throughput), median(more), trail.pipeline.Stored())
-	return trail.close()
+	if err := trail.close(); err != nil {
+		return err
+	}
+	if rate > 0 && (median(p50) > 1.1 || median(p99) > 1.1 || median(more) > 6) {
+		return fmt.Errorf("a figure was missed")
+	}
+	return nil
 }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
