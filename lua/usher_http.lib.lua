@@ -41,6 +41,8 @@ local function new(urls, timeout, credential)
 	-- All requests in the order of their deadlines, linked by next; ended is the last whose time was up.
 	local last, sweeping, expiring = ended, false, false;
 
+	local function after(at) return endpoints[at.i % #endpoints + 1]; end
+
 	-- A request stays in the line until its time is up, but nothing of what it held, which is the whole of a session.
 	local function finish(request, status, text, at)
 		local callback = request.callback;
@@ -97,7 +99,7 @@ local function new(urls, timeout, credential)
 			local late = request.start + timeout <= time;
 			if late then ended = request; end
 			if late and request.callback then drop(request.link); finish(request, nil, ("no answer within %g s"):format(timeout)); end
-			if not late and request.callback and request.attempt == 1 then drop(request.link); attempt(request, endpoints[request.at.i % #endpoints + 1]); end
+			if not late and request.callback and request.attempt == 1 then drop(request.link); attempt(request, after(request.at)); end
 			request = request.next;
 		end
 		expiring, sweeping = false, ended.next ~= nil;
@@ -132,13 +134,12 @@ local function new(urls, timeout, credential)
 
 	function listener.onfail(link, err)
 		local request = drop(link);
-		if request then attempt(request, endpoints[link.at.i % #endpoints + 1], "cannot connect: " .. tostring(err)); end
+		if request then attempt(request, after(link.at), "cannot connect: " .. tostring(err)); end
 	end
 
 	return function (path, callback, a, b, c)
 		local request = { a, b, c, path = path, callback = callback, start = now(), attempt = 0 };
-		last.next, last = request, request;
-		sweeping = sweeping or add_timer(0.05, sweep);
+		last.next, last, sweeping = request, request, sweeping or add_timer(0.05, sweep);
 		attempt(request, endpoints[1]);
 		return request;
 	end;
