@@ -22,7 +22,10 @@ func (s *Store) Follow(ctx context.Context, q audit.Query, f func(audit.Event) e
 	for {
 		grown := s.growth()
 		var err error
-		if after, err = s.newer(ctx, filter, after, f); err != nil {
+		if after, err = s.newer(ctx, filter, after, f); ctx.Err() != nil {
+			return nil // which may have broken off the look
+		}
+		if err != nil {
 			return err
 		}
 		var foreign <-chan time.Time

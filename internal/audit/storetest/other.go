@@ -160,6 +160,10 @@ func follow(t *testing.T, open Opener) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	// Also where it ends in the middle of a look.
+	if err := store.Follow(ctx, audit.Query{}, func(audit.Event) error { return nil }); err != nil {
+		t.Error(err)
+	}
 	failing := errors.New("enough")
 	again, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
