@@ -3,14 +3,12 @@
 --   VirtualHost "meet.example.com"
 --       authentication = "usher"
 
-local new_username, parse_query = require "util.uuid".generate, require "util.http".formdecode;
-local usher, http = module:require "usher", module:require "usher_http";
+local usher, http, parse_query = module:require "usher", module:require "usher_http", require "util.http".formdecode;
 local ask, feed = usher.asker(http), module:require "usher_feed"(usher, usher.asker(http));
 
-local host, plain = module.host, module:get_option_boolean("usher_plain") or nil;
-local refuse_guests = module:get_option_boolean("allow_empty_token") == false;
-local muc_domain = module:get_option_string("muc_mapper_domain_prefix", "conference") .. "."
-	.. module:get_option_string("muc_mapper_domain_base", host);
+local plain, refuse_guests = module:get_option_boolean("usher_plain") or nil, module:get_option_boolean("allow_empty_token") == false;
+local host, muc_domain = module.host, module:get_option_string("muc_mapper_domain_prefix", "conference") .. "."
+	.. module:get_option_string("muc_mapper_domain_base", module.host);
 
 -- What a browser shows in its URL or header. The token waits apart: Jitsi's plugins take an auth_token for a login,
 -- and this session may yet turn to another host. Where mod_jitsi_session runs (at 1) it has set the same fields.
@@ -66,7 +64,7 @@ local function login(session, token, wish)
 	local username = fire("pre-jitsi-authentication", session)
 		or previous and not previous.destroyed and usher.identity(previous) == usher.identity(session) and previous.username;
 	fire("post-jitsi-authentication", session);
-	return type(username) == "string" and username or new_username();
+	return type(username) == "string" and username or usher.new_id();
 end
 
 -- Where a message carries a username and the token. The username is a wish: it is granted where the same identity has

@@ -63,7 +63,7 @@ local function gate(stage)
 		if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
 		if is_exempt(origin, stanza.attr.from) then return; end
 		if origin.type == "s2sin" then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
-		local question = { stage = stage, host = origin.host or host, room = jid.bare(stanza.attr.to) };
+		local question = { stage = stage, host = origin.host or host, room = event.room.jid };
 		question.room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;
 		if async.ready() then judge(origin, stanza, question);
 		else async.runner(function () judge(origin, stanza, question); end, watchers):run(true); end

@@ -12,7 +12,7 @@ local no_verdict = { unavailable = true, condition = "service-unavailable", text
 local lib = { no_verdict = no_verdict, news = 0, watch = function () end };
 
 -- 128 random bits: the verifier remembers ids for a minute, to know a repeated question from a new one.
-local function new_id() return to_hex(random_bytes(16)); end
+function lib.new_id() return to_hex(random_bytes(16)); end
 
 -- A header or a token may hold any byte. The verifier takes valid UTF-8 alone, so a stray byte becomes U+FFFD: no
 -- token with one is well formed, and what remains is readable in the audit.
@@ -38,25 +38,26 @@ function lib.encode(question)
 	return token == "" and "" or '{"token":"', escaped(token), table.concat(parts, "", 1, n + 1);
 end
 
--- Reads JSON as the verifier writes it, where nothing is escaped, at a third of what util.json costs. Throws at all else.
+local byte, find, sub = string.byte, string.find, string.sub;
+
+-- Reads JSON as the verifier writes it, where nothing is escaped, at a quarter of what util.json costs: texts are found by
+-- their ends. Throws at nearly all else.
 local function quick(text, at)
-	local value, stop = text:match('^"([^"\\]*)"()', at);
-	if stop then return value, stop; end
-	local first = text:byte(at);
+	local first, key, stop, value = byte(text, at), 0;
+	if first == 34 then stop = find(text, '"', at + 1, true); return sub(text, at + 1, stop - 1), stop + 1; end -- a quote
 	if first ~= 123 and first ~= 91 then -- neither { nor [
 		value, stop = text:match("^([%w-]+)()", at);
 		if value == "true" or value == "false" then return value == "true", stop; end
 		return tonumber(value:match("^-?%d+$")) or error(), stop;
 	end
-	if text:byte(at + 1) == first + 2 then return {}, at + 2; end
-	local list, n = {}, 0;
+	if byte(text, at + 1) == first + 2 then return {}, at + 2; end
+	local list = { a = nil, b = nil, c = nil, d = nil }; -- with room for four
 	repeat
-		n, at = n + 1, at + 1;
-		local key = n;
-		if first == 123 then key, at = text:match('^"([^"\\]*)":()', at); end
+		if first == 91 then key, at = key + 1, at + 1;
+		else stop = find(text, '":', at + 2, true); key, at = sub(text, at + 2, stop - 1), stop + 2; end
 		list[key], at = quick(text, at);
-	until text:byte(at) ~= 44; -- a comma
-	return text:byte(at) == first + 2 and list or error(), at + 1;
+	until byte(text, at) ~= 44; -- a comma
+	return byte(text, at) == first + 2 and list or error(), at + 1;
 end
 
 -- Jitsi's plugins know no json.null and would show it as a value.
@@ -67,7 +68,7 @@ end
 
 -- Reads what stands in a text from a place on.
 function lib.decode(text, at)
-	local ok, value, stop = pcall(quick, text, at or 1);
+	local ok, value, stop = pcall(find(text, "\\", 1, true) and error or quick, text, at or 1);
 	if not ok or stop ~= #text + 1 then ok, value = pcall(json.decode, text:sub(at or 1)); value = ok and without_null(value); end
 	return type(value) == "table" and value or {};
 end
@@ -125,7 +126,7 @@ function lib.asker(http)
 
 	local function ask_once(question)
 		local wait, done = async.waiter();
-		question.id = new_id();
+		question.id = lib.new_id();
 		local request = client.post("/v1/verify", done, lib.encode(question));
 		wait();
 		local status, text = request[1], request[2];
@@ -136,7 +137,7 @@ function lib.asker(http)
 
 	return function (session, question)
 		local grant, since = question.stage ~= "connect" and session.usher and session.usher.grant or nil, lib.news;
-		session.usher_id, session.usher_news = session.usher_id or new_id(), since;
+		session.usher_id, session.usher_news = session.usher_id or lib.new_id(), since;
 		question.session, question.profile, question.tenant = session.usher_id, profile, session.jitsi_web_query_prefix;
 		question.remote_ip, question.user_agent = session.ip, session.user_agent_header;
 		question.grant, question.token = grant, not grant and session.auth_token;

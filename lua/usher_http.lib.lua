@@ -52,9 +52,13 @@ local function new(urls, timeout, credential)
 	end
 
 	local function send(link, request)
-		local at, a, b, c = link.at, request[1], request[2], request[3];
+		local at, a, b, c, conn = link.at, request[1], request[2], request[3], link.conn;
 		link.request, link.buffer, request.link, at.idle[link] = request, "", link, nil;
-		if link.conn then link.conn:write(at.before .. request.path .. at.after .. #a + #b + #c .. "\r\n\r\n" .. a .. b .. c); end
+		if not conn then return; end
+		local text = at.before .. request.path .. at.after .. #a + #b + #c .. "\r\n\r\n" .. a .. b .. c;
+		-- The socket itself nearly always takes it all. Prosody would copy it first, and often send it a turn of its loop later.
+		local sent, _, taken = conn:socket():send(text);
+		if not sent then conn:write(text:sub(taken + 1)); end
 	end
 
 	-- Gives connections to those who wait. A second attempt opens its own: where a kept connection died, so did others.

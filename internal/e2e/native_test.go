@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
@@ -237,6 +241,57 @@ func TestNativeClient_AUsernameIsGivenToItsOwnIdentityAlone(t *testing.T) {
 		}
 		if mallory := login(alice, of("mallory", "3")).JID; strings.HasPrefix(mallory, alice+"@") {
 			t.Error("another user got the username")
+		}
+	})
+}
+
+// reluctant are connections from which nothing is read at first, so that little more than a socket's buffers fits in.
+type reluctant struct{ net.Listener }
+
+func (l reluctant) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	time.Sleep(200 * time.Millisecond)
+	return conn, err
+}
+
+// The shim hands a question to the socket itself; what that does not take must follow.
+func TestNativeClient_ATokenLargerThanASocketTakesAtOnceArrivesWhole(t *testing.T) {
+	const limit = 16 << 20
+	var large strings.Builder
+	for n := 0; large.Len() < limit/4; n++ {
+		fmt.Fprintf(&large, "%d.", n)
+	}
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		arrived := make(chan string, 2)
+		verifier := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var question e2e.Question
+			if r.URL.Path != "/v1/verify" {
+				http.NotFound(w, r)
+				return
+			}
+			if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
+				t.Error(err)
+			}
+			arrived <- question.Token
+			fmt.Fprint(w, `{"allow":false,"decision_id":"01JDEXAMPLE0000000000000A1","message":"Too large."}`)
+		}))
+		verifier.Listener = reluctant{verifier.Listener}
+		verifier.Start()
+		t.Cleanup(verifier.Close)
+		s := e2e.Start(t, release, e2e.Setup{
+			WithoutGate: true,
+			Global:      fmt.Sprintf("c2s_stanza_size_limit = %d\nc2s_unauthed_stanza_size_limit = %[1]d\n", limit),
+			Host:        fmt.Sprintf("usher_url = %q\n", verifier.URL),
+		})
+		v := s.Connect(t, e2e.Who{})
+		mechanisms(v)
+		err := v.AuthenticateBy(e2e.Context(t), "OAUTHBEARER", "n,,\x01auth=Bearer "+large.String()+"\x01\x01")
+		if err == nil || !strings.Contains(err.Error(), "Too large.") {
+			t.Fatalf("the login ended with: %v", err)
+		}
+		if got := <-arrived; got != large.String() {
+			t.Errorf("of a token of %d bytes %d arrived", large.Len(), len(got))
 		}
 	})
 }

@@ -1,7 +1,7 @@
 -- For the benchmark alone: the least that a login can cost which asks anybody over HTTP. It posts the same question each
 -- time, over the shim's own client, waits, and lets everybody in whatever the answer is.
 
-local async, new_username = require "util.async", require "util.uuid".generate;
+local async, new_username = require "util.async", module:require "usher".new_id;
 local url, question = module:get_option_string("bench_floor_url"), module:get_option_string("bench_floor_connect");
 local post = module:require "usher_http".new({ url }, 2);
 
