@@ -13,8 +13,11 @@ local host, muc_domain = module.host, module:get_option_string("muc_mapper_domai
 -- What a browser shows in its URL or header. The token waits apart: Jitsi's plugins take an auth_token for a login,
 -- and this session may yet turn to another host. Where mod_jitsi_session runs (at 1) it has set the same fields.
 local function read_request(event)
-	local session, headers, text, query = event.session, event.request.headers, event.request.url.query or "", {};
-	for name, value in text:gmatch("([^=&]*)=([^&]*)") do query[name] = value; end
+	local session, headers, text, query, at = event.session, event.request.headers, event.request.url.query or "", {}, 1;
+	while at <= #text do -- not by a pattern: a token is long
+		local equals, stop = text:find("=", at, true) or #text + 1, text:find("&", at, true) or #text + 1;
+		query[equals < stop and text:sub(at, equals - 1) or ""], at = text:sub(equals + 1, stop - 1), stop + 1;
+	end
 	if text:find("%", 1, true) or text:find("+", 1, true) then query = parse_query(text); end
 	session.usher_token = query.token or (headers.authorization or ""):match("^[Bb]earer +(.+)$");
 	session.previd, session.jitsi_web_query_room = session.previd or query.previd, session.jitsi_web_query_room or query.room;
@@ -71,8 +74,8 @@ end
 -- it already. RFC 7628, section 3.1; RFC 4616, where the password is the token.
 local patterns = { OAUTHBEARER = "^[ny],a?=?([^@,]*)[^,]*,.-\1auth=[Bb]earer +([^\1]+)\1", PLAIN = "^[^%z]*%z([^%z]+)%z([^%z]+)$" };
 
-local sasl = {};
-local function new_sasl(session) return setmetatable({ session = session }, { __index = sasl }); end
+local sasl = {}; sasl.__index = sasl;
+local function new_sasl(session) return setmetatable({ session = session }, sasl); end
 function sasl:clean_clone() return new_sasl(self.session); end
 
 function sasl:mechanisms() local may = self.session.secure or nil; return { ANONYMOUS = true, OAUTHBEARER = may, PLAIN = plain and may }; end

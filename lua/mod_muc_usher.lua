@@ -31,8 +31,7 @@ local function is_exempt(origin, from)
 end
 
 local function refuse(origin, stanza, answer)
-	local kind = answer.unavailable and "wait" or "cancel";
-	local reply = st.error_reply(stanza, kind, answer.condition, answer.text, jid.bare(stanza.attr.to));
+	local reply = st.error_reply(stanza, answer.unavailable and "wait" or "cancel", answer.condition, answer.text, jid.bare(stanza.attr.to));
 	if answer.jitsi_code then reply:tag(answer.jitsi_code, { xmlns = jitsi_ns }); end
 	-- As in the examples of XEP-0045, section 7.2: slixmpp knows by it that a join failed, and else waits for ever.
 	origin.send(reply:reset():tag("x", { xmlns = muc_ns }));
@@ -43,8 +42,7 @@ end
 -- rooms. So a join is judged, and then its stanza is handled once more from the start, with the verdict at hand.
 local function judge(origin, stanza, question)
 	-- The host that let a session in asks for it; a session of no such host shows what it has.
-	local asking = (prosody.hosts[question.host] or prosody).events;
-	local ok, answer = pcall(asking.fire_event, "usher-ask", { session = origin, question = question });
+	local ok, answer = pcall((prosody.hosts[question.host] or prosody).events.fire_event, "usher-ask", { session = origin, question = question });
 	if ok and not answer then ok, answer = pcall(ask_directly, origin, question); end
 	if not ok then module:log("error", "A join failed by an error: %s", answer); end
 	answer = origin.usher_refused or ok and answer or usher.no_verdict;
@@ -76,14 +74,13 @@ local function applies(what, other) return apply:contains(what) and not prosody.
 
 local function settle_in(event)
 	local room, occupant, verdict = event.room, event.occupant, verdicts[event.stanza] or {};
-	local secret = room:get_password();
-	local join = secret and event.stanza:get_child("x", muc_ns);
-	local knows = join and join:get_child_text("password", muc_ns) == secret;
+	local secret, join = room:get_password(), event.stanza:get_child("x", muc_ns);
+	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
 	local current, affiliation = room:get_affiliation(occupant.bare_jid), applies("affiliation", "token_affiliation") and verdict.affiliation;
 	local newcomer = not current and room:get_members_only();
 	-- Past password and lobby, for whom the token says so.
 	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
-		if join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
+		if secret and join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
 		affiliation = affiliation or newcomer and "member";
 	elseif newcomer and not knows then
 		return; -- a lobby or its members decide

@@ -51,7 +51,7 @@ local function quick(text, at)
 		return tonumber(value:match("^-?%d+$")) or error(), stop;
 	end
 	if byte(text, at + 1) == first + 2 then return {}, at + 2; end
-	local list = { a = nil, b = nil, c = nil, d = nil }; -- with room for four
+	local list = first == 91 and {} or { a = nil, b = nil, c = nil, d = nil }; -- an object has room for four at once
 	repeat
 		if first == 91 then key, at = key + 1, at + 1;
 		else stop = find(text, '":', at + 2, true); key, at = sub(text, at + 2, stop - 1), stop + 2; end
