@@ -11,7 +11,8 @@ local no_verdict = { unavailable = true, condition = "service-unavailable", text
 -- The feed sets the last two: a count of what it has said, and watch(session, since, kept).
 local lib = { no_verdict = no_verdict, news = 0, watch = function () end };
 
--- 128 random bits: the verifier remembers ids for a minute, to know a repeated question from a new one.
+-- 128 random bits, for a question (the verifier remembers them for a minute, to know a repeated one from a new one), for a
+-- session, and for a username: Jitsi's client takes its first eight digits for the nick, if they are hexadecimal.
 function lib.new_id() return to_hex(random_bytes(16)); end
 
 -- A header or a token may hold any byte. The verifier takes valid UTF-8 alone, so a stray byte becomes U+FFFD: no

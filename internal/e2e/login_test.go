@@ -20,6 +20,9 @@ import (
 // browserTransports are those that can carry a token in their URL.
 var browserTransports = []e2e.Via{e2e.WebSocket, e2e.BOSH}
 
+// username is that of a JID: Jitsi's client takes its first eight digits for the nick, if they are hexadecimal.
+var username = regexp.MustCompile(`^[0-9a-f]{32}@`)
+
 var endsInDecisionID = regexp.MustCompile(` \([0-9A-HJKMNP-TV-Z]{26}\)$`)
 
 // mustSay checks the text of a refusal: the reason in plain words, and the decision id that leads to its record.
@@ -70,7 +73,9 @@ func TestLogin_ATokenIsJudgedBeforeItsBearerGetsIn(t *testing.T) {
 				t.Run("a token "+c.name+" by "+string(via), func(t *testing.T) {
 					who := e2e.Who{Via: via, Token: c.token}
 					if c.want == reason.None {
-						s.Login(t, who)
+						if v := s.Login(t, who); !username.MatchString(v.JID) {
+							t.Errorf("its JID is %s, without a username that Jitsi's client can name it by", v.JID)
+						}
 						return
 					}
 					refused := s.MustRefuseLogin(t, who)

@@ -85,18 +85,22 @@ func (c *runCmd) Run(ctx context.Context) error {
 	}
 	defer r.close()
 	started := time.Now()
+	var failed error // of what cannot be measured the rest is none the worse
 	for _, p := range parts {
 		if len(c.Parts) > 0 && !slices.Contains(c.Parts, p.name) {
 			continue
 		}
 		r.say("%s …", p.name)
 		if err := p.measure(r); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	r.report.Took = time.Since(started).Round(time.Second).String()
 	r.report.Machine.Load[1] = report.Load()
-	return r.finish()
+	return errors.Join(failed, r.finish())
 }
 
 // finish prints the table and leaves the figures in the folder of results.
