@@ -61,7 +61,7 @@ bench: ## measure beside the floors, into dist/bench: QUICK=1 for a look, PARTS=
 	dist/bench/bench run $(if $(QUICK),--quick) $(PARTS)
 
 PROFILE ?= --plan seen
-profile: ## where the verify path spends its time: PROFILE="--plan new --alg ES256", or PROFILE=--prosody for the shim's share
+profile: ## where the verify path spends its time: PROFILE="--plan new --alg ES256", PROFILE=--prosody for the shim's share, --instructions for its count
 	@.ci/setup bench
 	@mkdir -p dist/bench
 	go build -o dist/bench/bench ./internal/bench/cmd

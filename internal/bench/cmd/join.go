@@ -137,6 +137,7 @@ type gate struct {
 	v        *verifier.Verifier
 	question string
 	shown    []string // the tokens that clients show
+	under    []string // a command that runs Prosody; none: Prosody runs by itself
 }
 
 // entrance starts a Prosody, with further modules beside those that clients need.
@@ -151,7 +152,7 @@ func (r *run) entrance(release prosody.Release, gate gate, modules ...string) (*
 		return nil, err
 	}
 	opt := prosody.Options{
-		Release: release, Dir: dir, Domain: fixture.Domain, LogLevel: "info", Global: network, MUC: rooms, Modules: modules,
+		Release: release, Dir: dir, Domain: fixture.Domain, LogLevel: "info", Global: network, MUC: rooms, Modules: modules, Under: gate.under,
 		PluginPaths: []string{filepath.Join(root, "internal/bench/join/modules")},
 	}
 	if v != nil {

@@ -17,15 +17,16 @@ import (
 
 // profileCmd loads the verifier and says where its time, its memory and its waiting go.
 type profileCmd struct {
-	Plan    string  `default:"seen" enum:"seen,new,mixed,bad,joins" help:"Which tokens are shown: seen, new, mixed, bad, joins."`
-	Alg     string  `default:"RS256" help:"Their algorithm."`
-	Audit   bool    `help:"With the audit."`
-	Floor   bool    `help:"The bare handler instead, with its bare checks."`
-	Prosody bool    `help:"Prosody instead, each release: where its time goes while clients join, and the shim's share."`
-	Rate    float64 `help:"Requests a second, on both cores; 0: as many as one core answers."`
-	Seconds float64 `default:"5"`
-	Out     string  `default:"dist/profile" help:"Folder of the profiles."`
-	Lines   int     `default:"30" help:"Lines of each list."`
+	Plan         string  `default:"seen" enum:"seen,new,mixed,bad,joins" help:"Which tokens are shown: seen, new, mixed, bad, joins."`
+	Alg          string  `default:"RS256" help:"Their algorithm."`
+	Audit        bool    `help:"With the audit."`
+	Floor        bool    `help:"The bare handler instead, with its bare checks."`
+	Prosody      bool    `help:"Prosody instead, each release: where its time goes while clients join, and the shim's share."`
+	Instructions bool    `help:"Prosody instead, each release: how many instructions it runs for a join, whatever else the machine does."`
+	Rate         float64 `help:"Requests a second, on both cores; 0: as many as one core answers."`
+	Seconds      float64 `default:"5"`
+	Out          string  `default:"dist/profile" help:"Folder of the profiles."`
+	Lines        int     `default:"30" help:"Lines of each list."`
 }
 
 func (c *profileCmd) Run(ctx context.Context) error {
@@ -36,6 +37,9 @@ func (c *profileCmd) Run(ctx context.Context) error {
 	defer r.close()
 	if c.Prosody {
 		return r.profileProsody(c.Lines)
+	}
+	if c.Instructions {
+		return r.instructions()
 	}
 	flags := []string{"--profiles=" + r.out}
 	if c.Audit {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type Options struct {
 	Host           string // options of Domain
 	MUC            string // options of conference.<Domain>
 	Hosts          string // further VirtualHost and Component sections
+	// Under is a command that runs Prosody, as valgrind does; none: Prosody runs by itself.
+	Under []string
 }
 
 // Server is a running Prosody.
@@ -115,7 +118,8 @@ func (s *Server) command() (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(command[0], append(command[1:], "-F", "--config", config)...), nil
+	command = slices.Concat(s.Options.Under, command, []string{"-F", "--config", config})
+	return exec.Command(command[0], command[1:]...), nil
 }
 
 func (s *Server) ready(ctx context.Context) error {
