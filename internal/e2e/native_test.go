@@ -282,7 +282,7 @@ func TestNativeClient_ATokenLargerThanASocketTakesAtOnceArrivesWhole(t *testing.
 		s := e2e.Start(t, release, e2e.Setup{
 			WithoutGate: true,
 			Global:      fmt.Sprintf("c2s_stanza_size_limit = %d\nc2s_unauthed_stanza_size_limit = %[1]d\n", limit),
-			Host:        fmt.Sprintf("usher_url = %q\n", verifier.URL),
+			Host:        fmt.Sprintf("usher_url = %q\nusher_timeout = 20\n", verifier.URL),
 		})
 		v := s.Connect(t, e2e.Who{})
 		mechanisms(v)
