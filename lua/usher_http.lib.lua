@@ -57,8 +57,9 @@ local function new(urls, timeout, credential)
 		if not conn then return; end
 		local text = at.before .. request.path .. at.after .. #a + #b + #c .. "\r\n\r\n" .. a .. b .. c;
 		-- The socket itself nearly always takes it all. Prosody would copy it first, and often send it a turn of its loop later.
+		-- A link of which Prosody holds something back is not kept: the next question would overtake that.
 		local sent, _, taken = conn:socket():send(text);
-		if not sent then conn:write(text:sub(taken + 1)); end
+		if not sent then link.behind = true; conn:write(text:sub(taken + 1)); end
 	end
 
 	-- Gives connections to those who wait. A second attempt opens its own: where a kept connection died, so did others.
@@ -126,7 +127,7 @@ local function new(urls, timeout, credential)
 		local status, at, keep = parse(text);
 		if status == nil then link.buffer = text; return; end
 		link.request, request.link, link.kept, link.at.idle[link] = nil, nil, true, keep;
-		if keep then serve(link.at); else drop(link); end
+		if keep and not link.behind then serve(link.at); else drop(link); end
 		finish(request, status or nil, status and text or "the answer is not HTTP as we speak it", at);
 	end
 

@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -294,4 +297,62 @@ func TestNativeClient_ATokenLargerThanASocketTakesAtOnceArrivesWhole(t *testing.
 			t.Errorf("of a token of %d bytes %d arrived", large.Len(), len(got))
 		}
 	})
+}
+
+// What Prosody still holds of a question must not be overtaken by the next one, where an answer came before all was sent.
+func TestNativeClient_AnAnswerThatComesTooEarlySpoilsNoLaterQuestion(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		verifier, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { verifier.Close() })
+		go func() {
+			for {
+				conn, err := verifier.Accept()
+				if err != nil {
+					return
+				}
+				go answerAtOnce(t, conn)
+			}
+		}()
+		s := e2e.Start(t, release, e2e.Setup{
+			WithoutGate: true,
+			Global:      "c2s_stanza_size_limit = 16777216\nc2s_unauthed_stanza_size_limit = 16777216\n",
+			Host:        fmt.Sprintf("usher_url = \"http://%s\"\nusher_eject = false\n", verifier.Addr()),
+		})
+		for n := range 40 {
+			size := 1000
+			if n%8 == 0 {
+				size = 4 << 20
+			}
+			v := s.Connect(t, e2e.Who{})
+			mechanisms(v)
+			err := v.AuthenticateBy(e2e.Context(t), "OAUTHBEARER", "n,,\x01auth=Bearer "+strings.Repeat("x", size)+"\x01\x01")
+			if err == nil || !strings.Contains(err.Error(), "At once.") {
+				t.Errorf("a login with %d bytes ended with: %v", size, err)
+			}
+		}
+	})
+}
+
+// answerAtOnce refuses whatever is asked, with a connection kept, as soon as it has the head of the question.
+func answerAtOnce(t *testing.T, conn net.Conn) {
+	defer conn.Close()
+	const body = `{"allow":false,"decision_id":"01JDEXAMPLE0000000000000A1","message":"At once."}`
+	for in := bufio.NewReader(conn); ; {
+		question, err := http.ReadRequest(in)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, net.ErrClosed) {
+				t.Errorf("what came is no question: %v", err)
+			}
+			return
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		for err == nil { // a little at a time, so that the socket takes a little at a time
+			_, err = io.CopyN(io.Discard, question.Body, 64<<10)
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
