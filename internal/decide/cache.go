@@ -62,7 +62,7 @@ func newCache(maxWeight uint64) *cache {
 func nameOf(profile, host, raw string) (name, signed sum) {
 	dot := secondDot(raw)
 	signed = sha256.Sum256(bytesOf(raw[:dot]))
-	var room [1024]byte
+	var room [512]byte // all of it is cleared each time
 	b := append(append(append(append(room[:0], profile...), 0), host...), 0)
 	b = append(append(b, signed[:]...), raw[dot:]...)
 	return sha256.Sum256(b), signed

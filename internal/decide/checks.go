@@ -59,44 +59,77 @@ type trial struct {
 	raw     string
 	now     time.Time
 
-	token      *token.Token
+	token      *token.Token // nil until its shape is found good
 	issuer     *issuer
 	algorithm  token.Algorithm
 	generation uint64
 	key        *keys.Key
+	proof      *proof
 }
 
-// step is one check with the name that explain gives it.
-type step struct {
-	name string
-	run  func(*trial, context.Context) *reason.Problem
+// proof is what a trial comes to and the token that it rests on, in one piece of memory: the one is kept with the other.
+type proof struct {
+	proven Proven
+	token  token.Token
 }
 
-// proving are the checks up to the signature, in their fixed order: nothing that a token claims is believed before.
-var proving = []step{
-	{"shape", (*trial).shape},
-	{"issuer", (*trial).findIssuer},
-	{"algorithm", (*trial).findAlgorithm},
-	{"key", (*trial).findKey},
-	{"signature", (*trial).signature},
+func newTrial(d *Door, p *profile, q *Question, now time.Time) trial {
+	return trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now, proof: new(proof)}
+}
+
+// check is one of the checks up to the signature.
+type check int
+
+// They come in a fixed order: nothing that a token claims is believed before.
+const (
+	shape check = iota
+	findIssuer
+	findAlgorithm
+	findKey
+	signature
+	proved
+)
+
+// name is what explain calls it.
+func (c check) name() string {
+	return [...]string{"shape", "issuer", "algorithm", "key", "signature"}[c]
+}
+
+// check calls each check by itself: through a table of functions every trial would have to be allocated.
+func (t *trial) check(ctx context.Context, c check) *reason.Problem {
+	switch c {
+	case shape:
+		return t.shape()
+	case findIssuer:
+		return t.findIssuer()
+	case findAlgorithm:
+		return t.findAlgorithm()
+	case findKey:
+		return t.findKey(ctx)
+	default:
+		return t.signature()
+	}
 }
 
 // run goes through the checks up to the first that fails.
 func (t *trial) run(ctx context.Context) *reason.Problem {
-	for _, step := range proving {
-		if problem := step.run(t, ctx); problem != nil {
+	for c := shape; c < proved; c++ {
+		if problem := t.check(ctx, c); problem != nil {
 			return problem
 		}
 	}
 	return nil
 }
 
-func (t *trial) shape(context.Context) (problem *reason.Problem) {
-	t.token, problem = token.Parse(t.raw, t.profile.limits)
-	return problem
+func (t *trial) shape() *reason.Problem {
+	if problem := t.proof.token.Read(t.raw, t.profile.limits); problem != nil {
+		return problem
+	}
+	t.token = &t.proof.token
+	return nil
 }
 
-func (t *trial) findIssuer(context.Context) *reason.Problem {
+func (t *trial) findIssuer() *reason.Problem {
 	c := &t.token.Claims
 	if !c.HasIssuer {
 		return &reason.Problem{Code: reason.IssuerNotAllowed, Detail: "the token has no iss"}
@@ -110,7 +143,7 @@ func (t *trial) findIssuer(context.Context) *reason.Problem {
 	return nil
 }
 
-func (t *trial) findAlgorithm(context.Context) *reason.Problem {
+func (t *trial) findAlgorithm() *reason.Problem {
 	alg, known := token.ParseAlgorithm(t.token.Header.Alg)
 	allowed := t.issuer.algorithms
 	if len(allowed) == 0 {
@@ -130,7 +163,7 @@ func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
 	return problem
 }
 
-func (t *trial) signature(context.Context) *reason.Problem {
+func (t *trial) signature() *reason.Problem {
 	if err := t.key.Verify(t.algorithm, t.token.SigningInput, t.token.Signature); err != nil {
 		return &reason.Problem{Code: reason.SignatureInvalid, Detail: "the signature does not verify with key " + quote(t.key.ID)}
 	}

@@ -3,6 +3,7 @@ package decide
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
@@ -58,6 +59,17 @@ type profile struct {
 	issuers map[string]*issuer
 	// anyIssuer is the block with iss "*"; nil where there is none.
 	anyIssuer *issuer
+	lastHost  atomic.Pointer[string]
+}
+
+// ownHost copies a host's name, which lies in a request's buffer: once for all the proofs that it is shown for in a row.
+func (p *profile) ownHost(name string) string {
+	if last := p.lastHost.Load(); last != nil && *last == name {
+		return *last
+	}
+	own := strings.Clone(name)
+	p.lastHost.Store(&own)
+	return own
 }
 
 // New builds the rules of cfg. It fails where the keys of an issuer cannot be opened.
@@ -69,7 +81,7 @@ func New(cfg *config.Config, opt Options) (*Door, error) {
 	for name, c := range cfg.Profiles {
 		p := &profile{
 			Profile: c,
-			limits:  token.Limits{MaxSize: int(cfg.Limits.MaxTokenSize), Types: c.Types},
+			limits:  token.Limits{MaxSize: int(cfg.Limits.MaxTokenSize), Types: c.Types, Known: new(token.KnownHeader)},
 			issuers: map[string]*issuer{},
 			rev: revocation.Rules{
 				AllowWhenUnavailable: c.Revocation.OnUnavailable == config.Allow,

@@ -41,7 +41,7 @@ func (d *Door) Explain(ctx context.Context, q *Question, now time.Time) Explanat
 	if problem != nil {
 		return Explanation{Reason: problem.Code, Checks: []Check{{Name: "profile", Result: Failed, Reason: problem.Code, Detail: problem.Detail, Config: "profiles"}}}
 	}
-	e := explainer{door: d, trial: trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}, question: q}
+	e := explainer{door: d, trial: newTrial(d, p, q, now), question: q}
 	if q.Token == "" {
 		e.add("shape", "profiles."+p.Name+".guests", p.judgeGuest(q))
 	} else {
@@ -78,31 +78,31 @@ func (e *explainer) skip(name, why string) {
 // proofs runs the checks up to the signature; after a failure the rest of them have nothing to stand on.
 func (e *explainer) proofs(ctx context.Context) {
 	failed := ""
-	for _, step := range proving {
+	for c := shape; c < proved; c++ {
 		if failed != "" {
-			e.skip(step.name, "needs the check "+failed+" to pass")
+			e.skip(c.name(), "needs the check "+failed+" to pass")
 			continue
 		}
-		problem := step.run(&e.trial, ctx)
-		e.add(step.name, e.provingConfig(step.name), problem)
+		problem := e.trial.check(ctx, c)
+		e.add(c.name(), e.provingConfig(c), problem)
 		if problem != nil {
-			failed = step.name
+			failed = c.name()
 		}
 	}
 }
 
-func (e *explainer) provingConfig(name string) string {
+func (e *explainer) provingConfig(c check) string {
 	profile := "profiles." + e.trial.profile.Name
 	if e.trial.issuer == nil {
-		if name == "shape" {
+		if c == shape {
 			return profile + ".types"
 		}
 		return profile + ".issuers"
 	}
-	switch name {
-	case "algorithm":
+	switch c {
+	case findAlgorithm:
 		return e.trial.issuer.path + ".algorithms"
-	case "key", "signature":
+	case findKey, signature:
 		return e.trial.issuer.path + ".keys"
 	}
 	return e.trial.issuer.path + ".iss"

@@ -3,7 +3,6 @@ package decide
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -63,7 +62,7 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	if v.Proven = d.proven.seen(name, now); v.Proven != nil {
 		return
 	}
-	t := trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now}
+	t := newTrial(d, p, q, now)
 	if v.Problem = t.run(ctx); v.Problem != nil {
 		v.Claimed = t.token
 		if t.issuer != nil {
@@ -77,6 +76,7 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 		return
 	}
 	proven.name = name
+	p.limits.Known.Remember(t.token)
 	t.letGo()
 	d.proven.keep(proven)
 	v.Proven = proven
@@ -89,7 +89,8 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 	if problem != nil {
 		return nil, problem
 	}
-	p := &Proven{
+	p := &t.proof.proven
+	*p = Proven{
 		Claims:      c,
 		Algorithm:   t.algorithm,
 		Kid:         t.token.Header.Kid,
@@ -101,7 +102,7 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 		Affiliation: policy.Affiliation(c),
 		RoomPolicy:  policy.Room(c),
 		door:        t.door,
-		host:        strings.Clone(t.host),
+		host:        t.profile.ownHost(t.host),
 		profile:     t.profile,
 		issuer:      t.issuer,
 		generation:  t.generation,

@@ -32,7 +32,7 @@ func ParseKey(id string) (Key, bool) {
 // (a, bc). A token has no hash here: its fingerprint is its key, and as signing inputs never begin with a byte this
 // small, no name can be written that hashes to one.
 func keyOf(k kind, issuer string, value ...string) Key {
-	var room [512]byte
+	var room [192]byte // all of it is cleared each time
 	b := append(room[:0], byte(k))
 	b = binary.AppendUvarint(b, uint64(len(issuer)))
 	b = append(b, issuer...)

@@ -1,7 +1,7 @@
 package token
 
 // claims reads the payload's members that usher knows.
-func (s *scanner) claims(t *parsed) {
+func (s *scanner) claims(t *Token) {
 	if s.fault != "" {
 		return
 	}

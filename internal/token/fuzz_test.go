@@ -23,6 +23,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		parsed, problem := token.Parse(raw, token.Limits{})
+		readTheSameWithAKnownHeader(t, raw, parsed, problem)
 		fingerprint, whole := token.FingerprintOf(raw)
 		if problem != nil {
 			switch problem.Code {
@@ -44,6 +45,23 @@ func FuzzParse(f *testing.F) {
 		}
 		agrees(t, []byte(decoded(t, parts[0])), parsed.Claims.Raw, parsed)
 	})
+}
+
+// readTheSameWithAKnownHeader wants of a token what was read of it, whichever header is known: its own, or another.
+func readTheSameWithAKnownHeader(t *testing.T, raw string, parsed *token.Token, problem *reason.Problem) {
+	t.Helper()
+	other, _ := token.Parse(compact(`{"alg":"HS256","kid":"k"}`, `{}`), token.Limits{})
+	known := new(token.KnownHeader)
+	for _, remembered := range []*token.Token{other, parsed} {
+		if remembered == nil {
+			continue
+		}
+		known.Remember(remembered)
+		again, againProblem := token.Parse(raw, token.Limits{Known: known})
+		if !reflect.DeepEqual(again, parsed) || !reflect.DeepEqual(againProblem, problem) {
+			t.Fatalf("read as %+v (%v), and with a known header as %+v (%v)", parsed, problem, again, againProblem)
+		}
+	}
 }
 
 // FuzzPayload compares with encoding/json: what we take it takes with the same values, and what it takes and we refuse

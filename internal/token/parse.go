@@ -9,36 +9,44 @@ import (
 
 // Parse reads raw and refuses whatever is not of proper shape, before anything it claims is believed.
 func Parse(raw string, lim Limits) (*Token, *reason.Problem) {
+	t := new(Token)
+	if problem := t.Read(raw, lim); problem != nil {
+		return nil, problem
+	}
+	return t, nil
+}
+
+// Read is Parse where the caller has the memory. t must be empty, may be used only where nothing is wrong, and not be copied.
+func (t *Token) Read(raw string, lim Limits) *reason.Problem {
 	if problem := lim.size(raw); problem != nil {
-		return nil, problem
+		return problem
 	}
-	p, problem := split(raw)
+	known := lim.Known.load()
+	p, problem := split(raw, known.text)
 	if problem != nil {
-		return nil, problem
+		return problem
 	}
-	t := &parsed{Token: Token{SigningInput: p.signingInput(), Signature: p.signature}}
+	t.SigningInput, t.Signature = p.signingInput(), p.signature
 
 	var s scanner
-	s.begin("header", p.header)
-	s.header(&t.Header, lim)
-	s.end()
-	if s.fault != "" {
-		return nil, malformed(s.fault)
+	if p.header == nil {
+		t.Header = known.Header
+	} else {
+		s.begin("header", p.header)
+		s.header(&t.Header, lim)
+		s.end()
+		if s.fault != "" {
+			return malformed(s.fault)
+		}
 	}
 	s.begin("payload", p.payload)
 	s.claims(t)
 	s.end()
 	if s.fault != "" {
-		return nil, malformed(s.fault)
+		return malformed(s.fault)
 	}
 	t.Claims.Raw = p.payload
-	return &t.Token, nil
-}
-
-// parsed is a Token with room for the one audience and the one room that most tokens have.
-type parsed struct {
-	Token
-	audience, room [1]string
+	return nil
 }
 
 func (lim Limits) size(raw string) *reason.Problem {

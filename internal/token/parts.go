@@ -20,17 +20,24 @@ func (p *parts) signingInput() []byte { return bytesOf(p.raw[:p.signed]) }
 
 // split takes raw apart. Upstream's splitter takes `\` and repeated dots for separators; here a token is exactly
 // three parts, each in the only spelling that it has, so that whatever is keyed by a token's bytes cannot be evaded.
-func split(raw string) (parts, *reason.Problem) {
+//
+// A header that is spelt as known is not decoded: its part stays nil.
+func split(raw, known string) (parts, *reason.Problem) {
 	first := strings.IndexByte(raw, '.')
 	last := first + 1 + strings.IndexByte(raw[first+1:], '.') // not the last of more than two
 	if first < 0 || last == first || strings.IndexByte(raw[last+1:], '.') >= 0 {
 		return parts{}, malformed(dotsDetail(strings.Count(raw, ".")))
 	}
 	p := parts{raw: raw, signed: last}
-	buf := make([]byte, base64.RawURLEncoding.DecodedLen(len(raw)))
-	var ok bool
-	if p.header, buf, ok = decode(buf, raw[:first]); !ok {
-		return parts{}, malformed("the token's header is not canonical base64url")
+	rest := raw
+	if raw[:first] == known {
+		rest = raw[first:]
+	}
+	buf, ok := make([]byte, base64.RawURLEncoding.DecodedLen(len(rest))), true
+	if len(rest) == len(raw) {
+		if p.header, buf, ok = decode(buf, raw[:first]); !ok {
+			return parts{}, malformed("the token's header is not canonical base64url")
+		}
 	}
 	if p.payload, buf, ok = decode(buf, raw[first+1:last]); !ok {
 		return parts{}, malformed("the token's payload is not canonical base64url")
