@@ -46,6 +46,7 @@ type Options struct {
 // has proven outlives it. Its methods may be called from any number of goroutines.
 type Door struct {
 	profiles map[string]*profile
+	fallback *profile // the one named default; nil where there is none
 	options  Options
 	proven   *cache
 }
@@ -107,6 +108,7 @@ func New(cfg *config.Config, opt Options) (*Door, error) {
 		}
 		d.profiles[strings.ToLower(name)] = p
 	}
+	d.fallback = d.profiles["default"]
 	return d, nil
 }
 
@@ -122,8 +124,8 @@ func (d *Door) profileFor(q *Question) (*profile, *reason.Problem) {
 	if p := d.profiles[strings.ToLower(q.Host)]; p != nil {
 		return p, nil
 	}
-	if p := d.profiles["default"]; p != nil {
-		return p, nil
+	if d.fallback != nil {
+		return d.fallback, nil
 	}
 	return nil, &reason.Problem{Code: reason.ProfileUnknown, Detail: "there is no profile " + quote(q.Host) + " and none named default"}
 }

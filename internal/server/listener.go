@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // listener remembers connections on which nothing has been said yet, and closes them with itself. fasthttp takes such a
@@ -17,7 +18,12 @@ type conn struct {
 	net.Conn
 	from  *listener
 	spoke bool
+	// wanted is until when the next Read may wait, armed what the connection below was told of that.
+	wanted, armed time.Time
 }
+
+// closeEnough is by how much a deadline may be off. Those of two questions in a row seldom differ by more.
+const closeEnough = time.Second
 
 func newListener(ln net.Listener) *listener {
 	return &listener{Listener: ln, silent: map[*conn]struct{}{}}
@@ -56,7 +62,26 @@ func (l *listener) forget(c *conn) {
 	delete(l.silent, c)
 }
 
+// SetReadDeadline notes t for the next Read. fasthttp calls it twice a question, once for what is already there: to set a
+// timer each time would take as long as it takes to read the question's headers. Nobody else calls it, and nothing is read
+// meanwhile.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.wanted = t
+	return nil
+}
+
+func (c *conn) SetDeadline(t time.Time) error {
+	c.wanted, c.armed = t, t
+	return c.Conn.SetDeadline(t)
+}
+
 func (c *conn) Read(b []byte) (int, error) {
+	if c.wanted.Sub(c.armed).Abs() >= closeEnough {
+		if err := c.Conn.SetReadDeadline(c.wanted); err != nil {
+			return 0, err
+		}
+		c.armed = c.wanted
+	}
 	n, err := c.Conn.Read(b)
 	if n > 0 && !c.spoke {
 		c.spoke = true
