@@ -169,6 +169,7 @@ func (r *run) http() error {
 	r.versus("all seen, both cores for everybody", wide.usher, wide.bare)
 	r.cost("RS256 all seen, against HAProxy's jwt_verify", seen[16].usher, haproxy, report.Most(1.0/3))
 	r.cost("RS256 all new, against HAProxy's jwt_verify", fresh[token.RS256].usher, haproxy, report.Most(1.25))
+	r.cost("the bare handler, all seen, against HAProxy's jwt_verify", seen[16].bare, haproxy, nil)
 	r.cost("the bare handler with the bare RS256 check, against HAProxy's jwt_verify", fresh[token.RS256].bare, haproxy, nil)
 	r.cost("1M revocations, all seen, against none", million.usher, seen[16].usher, report.Most(1.05))
 	r.cost("1M revocations, all new, against none", million.bare, fresh[token.RS256].usher, report.Most(1.05))

@@ -17,7 +17,7 @@ import (
 	"github.com/usher-im/usher/internal/token"
 )
 
-// luaProfile is what mod_bench_profile saw: microseconds of CPU time, or bytes.
+// luaProfile is what mod_bench_profile saw: microseconds of CPU time, instructions of Lua, or bytes.
 type luaProfile struct {
 	Total, Samples int64
 	// Files and Functions are charged with what they used themselves.
@@ -27,7 +27,7 @@ type luaProfile struct {
 	joins  int
 }
 
-// profileProsody says, for every release, which Lua code the CPU time and the memory of a join go to, beside an
+// profileProsody says, for every release, which Lua code the CPU time, the instructions and the memory of a join go to, beside an
 // anonymous Prosody. Memory matters twice: Prosody's collector works off what is allocated, a little at a time.
 func (r *run) profileProsody(lines int) error {
 	releases, err := prosody.Releases()
@@ -46,7 +46,7 @@ func (r *run) profileProsody(lines int) error {
 	}
 	defer v.Stop()
 	for _, release := range releases {
-		for _, m := range []struct{ what, unit string }{{"time", "µs"}, {"memory", "B"}} {
+		for _, m := range []struct{ what, unit string }{{"time", "µs"}, {"instructions", "op"}, {"memory", "B"}} {
 			floor, err := r.luaProfile(release, m.what, nil)
 			if err != nil {
 				return fmt.Errorf("anonymous on Prosody %s: %w", release.Name, err)
