@@ -82,7 +82,7 @@ func New(cfg *config.Config, opt Options) (*Door, error) {
 	for name, c := range cfg.Profiles {
 		p := &profile{
 			Profile: c,
-			limits:  token.Limits{MaxSize: int(cfg.Limits.MaxTokenSize), Types: c.Types, Known: new(token.KnownHeader)},
+			limits:  token.Limits{MaxSize: int(cfg.Limits.MaxTokenSize), Types: c.Types, Known: new(token.KnownHeaders)},
 			issuers: map[string]*issuer{},
 			rev: revocation.Rules{
 				AllowWhenUnavailable: c.Revocation.OnUnavailable == config.Allow,

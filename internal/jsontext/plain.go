@@ -44,5 +44,5 @@ const (
 // one bit turned over, the quotation mark comes right behind the control characters, and all of them are less than '!'.
 func special(x uint64) uint64 {
 	backslash := x ^ each*'\\'
-	return ((x^each*('"'^' '))-each*'!')&^x&high | (backslash-each)&^backslash&high
+	return (((x^each*('"'^' '))-each*'!')&^x | (backslash-each)&^backslash) & high
 }

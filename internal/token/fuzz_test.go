@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		parsed, problem := token.Parse(raw, token.Limits{})
-		readTheSameWithAKnownHeader(t, raw, parsed, problem)
+		readTheSameWithKnownHeaders(t, raw, parsed, problem)
 		fingerprint, whole := token.FingerprintOf(raw)
 		if problem != nil {
 			switch problem.Code {
@@ -47,11 +47,11 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// readTheSameWithAKnownHeader wants of a token what was read of it, whichever header is known: its own, or another.
-func readTheSameWithAKnownHeader(t *testing.T, raw string, parsed *token.Token, problem *reason.Problem) {
+// readTheSameWithKnownHeaders wants of a token what was read of it, whichever headers are known: another one, and its own.
+func readTheSameWithKnownHeaders(t *testing.T, raw string, parsed *token.Token, problem *reason.Problem) {
 	t.Helper()
 	other, _ := token.Parse(compact(`{"alg":"HS256","kid":"k"}`, `{}`), token.Limits{})
-	known := new(token.KnownHeader)
+	known := new(token.KnownHeaders)
 	for _, remembered := range []*token.Token{other, parsed} {
 		if remembered == nil {
 			continue

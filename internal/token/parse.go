@@ -21,16 +21,15 @@ func (t *Token) Read(raw string, lim Limits) *reason.Problem {
 	if problem := lim.size(raw); problem != nil {
 		return problem
 	}
-	known := lim.Known.load()
-	p, problem := split(raw, known.text)
+	p, problem := split(raw, lim.Known)
 	if problem != nil {
 		return problem
 	}
 	t.SigningInput, t.Signature = p.signingInput(), p.signature
 
 	var s scanner
-	if p.header == nil {
-		t.Header = known.Header
+	if p.known != nil {
+		t.Header = p.known.Header
 	} else {
 		s.begin("header", p.header)
 		s.header(&t.Header, lim)

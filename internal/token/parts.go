@@ -13,6 +13,7 @@ type parts struct {
 	raw                        string
 	signed                     int // length of header, dot and payload in raw
 	header, payload, signature []byte
+	known                      *knownHeader // in place of header
 }
 
 // signingInput aliases raw.
@@ -21,20 +22,20 @@ func (p *parts) signingInput() []byte { return bytesOf(p.raw[:p.signed]) }
 // split takes raw apart. Upstream's splitter takes `\` and repeated dots for separators; here a token is exactly
 // three parts, each in the only spelling that it has, so that whatever is keyed by a token's bytes cannot be evaded.
 //
-// A header that is spelt as known is not decoded: its part stays nil.
-func split(raw, known string) (parts, *reason.Problem) {
+// A header that is known is not decoded.
+func split(raw string, known *KnownHeaders) (parts, *reason.Problem) {
 	first := strings.IndexByte(raw, '.')
 	last := first + 1 + strings.IndexByte(raw[first+1:], '.') // not the last of more than two
 	if first < 0 || last == first || strings.IndexByte(raw[last+1:], '.') >= 0 {
 		return parts{}, malformed(dotsDetail(strings.Count(raw, ".")))
 	}
-	p := parts{raw: raw, signed: last}
-	rest := raw
-	if raw[:first] == known {
-		rest = raw[first:]
+	p := parts{raw: raw, signed: last, known: known.find(raw[:first])}
+	size, ok := len(raw), true
+	if p.known != nil {
+		size -= first
 	}
-	buf, ok := make([]byte, base64.RawURLEncoding.DecodedLen(len(rest))), true
-	if len(rest) == len(raw) {
+	buf := make([]byte, base64.RawURLEncoding.DecodedLen(size))
+	if p.known == nil {
 		if p.header, buf, ok = decode(buf, raw[:first]); !ok {
 			return parts{}, malformed("the token's header is not canonical base64url")
 		}

@@ -17,8 +17,8 @@ type Limits struct {
 	// Types are the accepted values of the header's typ, without regard to case and with or without "application/"
 	// (RFC 7515, section 4.1.9). A token without a typ is always accepted.
 	Types []string
-	// Known spares reading a header that was read before, under these same Types; nil: each is read.
-	Known *KnownHeader
+	// Known spares reading headers that were read before, under these same Types; nil: each is read.
+	Known *KnownHeaders
 }
 
 // Token is a token of proper shape. Until Verify has passed, all of it is merely claimed.
@@ -115,7 +115,7 @@ func Fingerprint(signingInput []byte) [16]byte {
 // FingerprintOf gives the fingerprint of a raw token, and false where raw is not three canonical base64url parts:
 // no other spelling would be accepted, so it has no identity either.
 func FingerprintOf(raw string) ([16]byte, bool) {
-	p, problem := split(raw, "")
+	p, problem := split(raw, nil)
 	if problem != nil {
 		return [16]byte{}, false
 	}

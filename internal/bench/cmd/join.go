@@ -160,7 +160,6 @@ func (r *run) entrance(release prosody.Release, gate gate, modules ...string) (*
 		opt.Global += fmt.Sprintf("usher_url = %q\n", v.URL)
 		if gate.least {
 			opt.Authentication, opt.MUCModules = "bench_floor", []string{"muc_bench_floor"}
-			opt.Global += fmt.Sprintf("bench_floor_url = %q\n", v.URL)
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)

@@ -27,8 +27,8 @@ type luaProfile struct {
 	joins  int
 }
 
-// profileProsody says, for every release, which Lua code the CPU time, the instructions and the memory of a join go to, beside an
-// anonymous Prosody. Memory matters twice: Prosody's collector works off what is allocated, a little at a time.
+// profileProsody says, for every release, which Lua code the CPU time, the instructions and the memory of a join go to, beside
+// an anonymous Prosody. Memory matters twice: Prosody's collector works off what is allocated, a little at a time.
 func (r *run) profileProsody(lines int) error {
 	releases, err := prosody.Releases()
 	if err != nil {

@@ -2,7 +2,7 @@
 -- what it must have and nothing else, nothing of it is escaped, and of the answer only the grant is looked for.
 
 local async, new_id = require "util.async", module:require "usher".new_id;
-local post = module:require "usher_http".new({ module:get_option_string("bench_floor_url") }, 2);
+local post = module:require "usher_http".new({ module:get_option_string("usher_url") }, 2);
 local after = '","stage":"connect","host":"' .. module.host .. '"}';
 
 local sasl = {}; sasl.__index = sasl;

@@ -2,7 +2,7 @@
 -- grant, and when the answer is an allow the join is handled once more from the start, as it has to be.
 
 local async, new_id, st = require "util.async", module:require "usher".new_id, require "util.stanza";
-local post = module:require "usher_http".new({ module:get_option_string("bench_floor_url") }, 2);
+local post = module:require "usher_http".new({ module:get_option_string("usher_url") }, 2);
 local asked = setmetatable({}, { __mode = "k" });
 
 local function ask(origin, stanza, stage, room)
