@@ -60,21 +60,12 @@ func (s *Store) Last(ctx context.Context) (uint64, error) {
 	return last, nil
 }
 
-// note enters a place in the set of hours, before its first row, so that every reader finds it.
+// note enters a place in the set of hours, before its rows, so that every reader finds it. It does so each time: a Redis
+// that was emptied knows of no hour any more.
 func (s *Store) note(ctx context.Context, p place) error {
-	s.mu.Lock()
-	noted := s.noted[p.hour]
-	s.mu.Unlock()
-	if noted {
-		return nil
-	}
 	if err := s.client.ZAdd(ctx, s.base+"hours", redis.Z{Score: float64(p.hour), Member: p.String()}).Err(); err != nil {
 		return fmt.Errorf("note an hour of the audit in Redis: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.noted)
-	s.noted[p.hour] = true
 	return nil
 }
 

@@ -281,6 +281,34 @@ func dumped(t *testing.T, client *redis.Client, text string) bool {
 	return false
 }
 
+// A Redis without a log of its own comes back empty: what was in it is gone, and what comes then is found by everybody.
+func TestStore_WhatComesAfterRedisWasEmptiedIsFound(t *testing.T) {
+	c := config.Redis{URL: serve(t).URL(), Prefix: "usher:"}
+	writer := openAs(t, c, "node-a", Options{})
+	events := storetest.Events(20)
+	rows := make([]audit.Row, len(events))
+	for i := range events {
+		events[i].UserID = "u"
+		rows[i] = audit.Row{K: audit.FirstK(storetest.Now.Add(time.Duration(i-20) * time.Millisecond)), Data: audit.Pack(nil, &events[i])}
+	}
+	if err := writer.Append(t.Context(), rows[:10]); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Append(t.Context(), rows[10:]); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*Store{"the writer": writer, "a newcomer": openAs(t, c, "", Options{})} {
+		for _, q := range []audit.Query{{Limit: 100}, {Limit: 100, User: "u"}} {
+			if all := pagesOf(t, s, q); len(all) != 10 {
+				t.Errorf("%s finds %d of 10 events by user %q", name, len(all), q.User)
+			}
+		}
+	}
+}
+
 func TestPipeline_RedisRestartLosesAndDoublesNothing(t *testing.T) {
 	server := serve(t, "--appendfsync", "always")
 	s := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "n", Options{Now: time.Now})

@@ -70,7 +70,6 @@ type Store struct {
 	mu     sync.Mutex
 	seed   audit.Hasher
 	seeded bool
-	noted  map[int64]bool // hours that are in the set of hours
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -92,7 +91,7 @@ func Open(client *redisconn.Client, opt Options) *Store {
 	if opt.Retention == 0 {
 		opt.Retention = noRetention
 	}
-	s := &Store{client: client, opt: opt, base: client.Prefix + "audit:", noted: map[int64]bool{}}
+	s := &Store{client: client, opt: opt, base: client.Prefix + "audit:"}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if opt.Writer != "" {
@@ -154,23 +153,26 @@ func keyOf(id string) uint64 {
 	return m<<22 | n
 }
 
-// hasher is the fleet's; whoever comes first makes it.
+// hasher is the fleet's; whoever comes first makes it. It is asked for each time, and put back into a Redis that was emptied:
+// what is hashed by one seed is not found by another.
 func (s *Store) hasher(ctx context.Context) (audit.Hasher, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seeded {
-		return s.seed, nil
+	mine, seeded := s.seed, s.seeded
+	s.mu.Unlock()
+	var own [8]byte
+	if binary.LittleEndian.PutUint64(own[:], uint64(mine)); !seeded {
+		_, _ = rand.Read(own[:]) // never fails, see crypto/rand
 	}
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails, see crypto/rand
 	key := s.base + "seed"
-	if err := s.client.SetNX(ctx, key, random[:], 0).Err(); err != nil {
+	if err := s.client.SetNX(ctx, key, own[:], 0).Err(); err != nil {
 		return 0, fmt.Errorf("ask Redis for the audit's seed: %w", err)
 	}
 	seed, err := s.client.Get(ctx, key).Bytes()
-	if err != nil || len(seed) != len(random) {
+	if err != nil || len(seed) != len(own) {
 		return 0, errors.Join(fmt.Errorf("ask Redis for the audit's seed: %d bytes", len(seed)), err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.seed, s.seeded = audit.Hasher(binary.LittleEndian.Uint64(seed)), true
 	return s.seed, nil
 }
