@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
@@ -11,13 +13,24 @@ import (
 // accepted is a connection as the server has it, and its other end.
 func accepted(t *testing.T) (mine, other net.Conn) {
 	t.Helper()
+	return accept(t, listening(t))
+}
+
+func listening(t *testing.T) *listener {
+	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := newListener(inner)
 	t.Cleanup(func() { l.Close() })
-	if other, err = net.Dial("tcp", inner.Addr().String()); err != nil {
+	return l
+}
+
+func accept(t *testing.T, l *listener) (mine, other net.Conn) {
+	t.Helper()
+	other, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { other.Close() })
@@ -88,5 +101,50 @@ func TestConn_WithinAQuestionTheShorterDeadlineHolds(t *testing.T) {
 	}
 	if err := read(t, c); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the rest was waited for: %v", err)
+	}
+}
+
+// On one core, two clients that have always more to say are served in turns, not one of them until the scheduler steps in.
+func TestConn_NobodyIsServedAloneWhileOthersWait(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const reads = 2000
+	l := listening(t)
+	turns := make(chan int, 2*reads)
+	var conns [2]net.Conn
+	for who := range conns {
+		mine, other := accept(t, l)
+		if _, err := other.Write(make([]byte, reads)); err != nil {
+			t.Fatal(err)
+		}
+		conns[who] = mine
+	}
+	var group sync.WaitGroup
+	for who, c := range conns {
+		group.Go(func() {
+			for range reads {
+				if err := read(t, c); err != nil {
+					t.Error(err)
+					return
+				}
+				turns <- who
+			}
+		})
+	}
+	group.Wait()
+	close(turns)
+	var served [2]int
+	last, alone, longest := -1, 0, 0
+	for who := range turns {
+		if who != last {
+			last, alone = who, 0
+		}
+		served[who]++
+		alone++
+		if served[0] < reads && served[1] < reads {
+			longest = max(longest, alone)
+		}
+	}
+	if longest > 2*skipped {
+		t.Errorf("one client was served %d times in a row while the other waited", longest)
 	}
 }
