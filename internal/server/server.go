@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,7 +56,6 @@ type Server struct {
 	guard   *guard
 	flood   *flood
 	flight  atomic.Int64
-	bodies  sync.Pool
 
 	verify, admin     *fiber.App
 	verifyLn, adminLn net.Listener
@@ -71,7 +69,6 @@ func New(opt Options) (*Server, error) {
 	s := &Server{opt: opt, repeats: newRepeats(time.Minute), metrics: newMetrics(opt.Registry)}
 	s.flood = newFlood(opt.Config.Limits.BadTokensPerAddress)
 	s.guard = newGuard(opt.Credentials, s.record)
-	s.bodies.New = func() any { return new([]byte) }
 	s.SetRules(opt.Config, opt.Door)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 

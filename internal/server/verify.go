@@ -26,11 +26,8 @@ func (s *Server) answerQuestion(c *fiber.Ctx) error {
 	if !isJSON(c.Request().Header.ContentType()) {
 		return problem(c, fiber.StatusUnsupportedMediaType, "not-json", "Send the question as Content-Type: application/json.")
 	}
-	buffer := s.bodies.Get().(*[]byte)
-	defer s.bodies.Put(buffer)
-	out, said := s.answer(Actor(c), c.Request().Body(), (*buffer)[:0])
-	*buffer = out
 	resp := c.Response()
+	out, said := s.answer(Actor(c), c.Request().Body(), resp.SwapBody(nil)[:0]) // fasthttp's own memory, which it uses again
 	switch said {
 	case unread:
 		return problem(c, fiber.StatusBadRequest, "bad-question", string(out))
@@ -41,7 +38,7 @@ func (s *Server) answerQuestion(c *fiber.Ctx) error {
 		resp.SetStatusCode(fiber.StatusServiceUnavailable)
 	}
 	resp.Header.SetContentType(fiber.MIMEApplicationJSON)
-	resp.SetBody(out) // copies, so the buffer may go back
+	resp.SwapBody(out)
 	return nil
 }
 
