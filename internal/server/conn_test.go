@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"runtime"
@@ -22,7 +23,7 @@ func listening(t *testing.T) *listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newListener(inner)
+	l := newListener(inner, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { l.Close() })
 	return l
 }

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"errors"
+	"log/slog"
 	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -17,6 +20,9 @@ type listener struct {
 	// heard counts reads that ended, skip how many are to come before giveWay looks again.
 	heard atomic.Uint64
 	skip  atomic.Int64
+
+	logger *slog.Logger
+	said   time.Time // when the log was last told that there is no room for connections
 }
 
 // skipped is how many reads follow a look for others that found nobody before the next look.
@@ -48,12 +54,26 @@ type conn struct {
 // closeEnough is by how much a deadline may be off. Those of two questions in a row seldom differ by more.
 const closeEnough = time.Second
 
-func newListener(ln net.Listener) *listener {
-	return &listener{Listener: ln, silent: map[*conn]struct{}{}}
+func newListener(ln net.Listener, logger *slog.Logger) *listener {
+	return &listener{Listener: ln, silent: map[*conn]struct{}{}, logger: logger}
 }
 
+// acceptPause is how long a machine with no room for a connection is given to find some.
+const acceptPause = 100 * time.Millisecond
+
+// Accept waits while the machine has no room: fasthttp would take that for the end of the listener, and the node would
+// end with it, just when most ask.
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
+	for noRoom(err) {
+		if now := time.Now(); now.Sub(l.said) >= time.Minute {
+			l.said = now
+			l.logger.Error("new connections have to wait, for this machine has no room for them: raise the process's limit of open files (LimitNOFILE, ulimit -n), or see who holds so many connections",
+				"address", l.Addr().String(), "error", err)
+		}
+		time.Sleep(acceptPause)
+		c, err = l.Listener.Accept()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +86,16 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	l.silent[mine] = struct{}{}
 	return mine, nil
+}
+
+// noRoom tells what goes by itself once others have closed something.
+func noRoom(err error) bool {
+	for _, passing := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *listener) Close() error {

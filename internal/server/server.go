@@ -73,10 +73,10 @@ func New(opt Options) (*Server, error) {
 	s.stopping, s.stop = context.WithCancel(context.Background())
 
 	var err error
-	if s.verifyLn, err = listen("listen", opt.Config.Listen); err != nil {
+	if s.verifyLn, err = listen("listen", opt.Config.Listen, opt.Logger); err != nil {
 		return nil, err
 	}
-	if s.adminLn, err = listen("admin.listen", opt.Config.Admin.Listen); err != nil {
+	if s.adminLn, err = listen("admin.listen", opt.Config.Admin.Listen, opt.Logger); err != nil {
 		s.verifyLn.Close()
 		return nil, err
 	}
@@ -94,12 +94,12 @@ func New(opt Options) (*Server, error) {
 	return s, nil
 }
 
-func listen(key, address string) (net.Listener, error) {
+func listen(key, address string, logger *slog.Logger) (net.Listener, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s cannot be listened on (%w): free the address, or set another", key, address, err)
 	}
-	return newListener(ln), nil
+	return newListener(ln, logger), nil
 }
 
 // VerifyAddress and AdminAddress are where the listeners really are (a config may say port 0).
