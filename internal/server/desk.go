@@ -70,7 +70,7 @@ type written struct {
 
 func (d *Desk) revoke(c *fiber.Ctx) error {
 	var in revocationsAsked
-	if err := json.Unmarshal(c.Body(), &in); err != nil {
+	if err := json.Unmarshal(c.Request().Body(), &in); err != nil {
 		return badRevocation(c, "Send a JSON object with selector, value and, where it needs one, issuer; or many of them as items.")
 	}
 	asked, many := in.Items, true

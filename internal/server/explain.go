@@ -22,7 +22,7 @@ type explanationOf struct {
 // explain runs every check on a token and shows each. Left out, stage is join where a room is named, else connect.
 func (s *Server) explain(c *fiber.Ctx) error {
 	var in explanationOf
-	if err := json.Unmarshal(c.Body(), &in); err != nil {
+	if err := json.Unmarshal(c.Request().Body(), &in); err != nil {
 		return problem(c, fiber.StatusBadRequest, "bad-question", "Send a JSON object with the strings token, host, profile, stage, room, tenant.")
 	}
 	q := decide.Question{Token: in.Token, Host: in.Host, Profile: in.Profile, Stage: decide.Stage(in.Stage), Room: in.Room, Tenant: in.Tenant}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -301,6 +302,26 @@ func TestVerify_ARepeatIsOneDecisionJudgedAfresh(t *testing.T) {
 	}
 	if r := n.verify(strings.Replace(body, `"s1"`, `"s2"`, 1)); r.status != 400 || r.body["type"] != "urn:usher:problem:id-reused" {
 		t.Fatalf("another body under the same id: %+v", r)
+	}
+}
+
+// A few hundred bytes may be a gigabyte compressed.
+func TestBody_IsTakenAsItIsAndNeverUncompressed(t *testing.T) {
+	n := start(t, base)
+	for path, plain := range map[string]string{
+		"/v1/explain":     `{"token":"x.y.z","host":"meet.example.com"}`,
+		"/v1/revocations": `{"selector":"room","value":"daily","dry_run":true}`,
+	} {
+		if r := n.as(credential.Admin, "POST", path, plain); r.status != 200 {
+			t.Errorf("%s, plain: %+v", path, r)
+		}
+		var small bytes.Buffer
+		w := gzip.NewWriter(&small)
+		_, err := w.Write([]byte(plain))
+		must(t, errors.Join(err, w.Close()))
+		if r := n.as(credential.Admin, "POST", path, small.String(), header("Content-Encoding", "gzip")); r.status != 400 {
+			t.Errorf("%s, compressed: %+v", path, r)
+		}
 	}
 }
 
