@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"text/tabwriter"
 	"time"
 
-	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
 )
 
@@ -92,13 +90,8 @@ func (c *commands) credentials(io streams) (*credential.File, error) {
 	if err := makeDataDir(cfg); err != nil {
 		return nil, err
 	}
-	return credential.Open(cfg.DataDir)
-}
-
-// makeDataDir makes the folder of everything that a node keeps, for its own user alone.
-func makeDataDir(cfg *config.Config) error {
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("data_dir cannot be made (%w): make %s for usher's user, or set another data_dir (%s)", err, cfg.DataDir, cfg.Where("data_dir"))
+	if err := asOwner(cfg.DataDir); err != nil {
+		return nil, err
 	}
-	return nil
+	return credential.Open(cfg.DataDir)
 }

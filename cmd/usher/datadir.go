@@ -7,10 +7,81 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/usher-im/usher/internal/config"
 )
+
+// makeDataDir makes the folder of everything that a node keeps, for its own user alone.
+func makeDataDir(cfg *config.Config) error {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir cannot be made (%w): make %s for usher's user, or set another data_dir (%s)", err, cfg.DataDir, cfg.Where("data_dir"))
+	}
+	return nil
+}
+
+// foreignOwner gives whose folder dir is, where this is root and the folder is not. What root writes there its owner
+// could not read: the node would know no credential any more, and not start again.
+func foreignOwner(dir string) (owner *user.User, foreign bool) {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return nil, false
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	if stat.Uid == 0 {
+		return nil, false
+	}
+	uid, gid := strconv.Itoa(int(stat.Uid)), strconv.Itoa(int(stat.Gid))
+	if owner, err = user.LookupId(uid); err != nil {
+		owner = &user.User{Username: "#" + uid, Uid: uid, Gid: gid} // as sudo writes one without a name
+	}
+	return owner, true
+}
+
+// asOwner makes the rest of a command that root typed the work of dir's owner, whatever it then creates. Files that
+// root alone may read are opened before.
+func asOwner(dir string) error {
+	owner, foreign := foreignOwner(dir)
+	if !foreign {
+		return nil
+	}
+	if err := become(owner); err != nil {
+		return usage("data_dir %s belongs to %s, who could not read what root writes there: run `sudo -u '%s' usher ...`", dir, owner.Username, owner.Username)
+	}
+	return nil
+}
+
+func become(u *user.User) error {
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return err
+	}
+	groups := []int{gid}
+	ids, _ := u.GroupIds() // one without a name has none
+	for _, id := range ids {
+		if n, err := strconv.Atoi(id); err == nil {
+			groups = append(groups, n)
+		}
+	}
+	for _, step := range []func() error{
+		func() error { return syscall.Setgroups(groups) },
+		func() error { return syscall.Setgid(gid) },
+		func() error { return syscall.Setuid(uid) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // lockDataDir keeps a second node out of the same data_dir: two writers of one spill would lose events.
 func lockDataDir(dir string) (release func(), err error) {

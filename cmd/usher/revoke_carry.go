@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,24 +19,25 @@ type revokeExportCmd struct {
 }
 
 func (cmd *revokeExportCmd) Run(ctx context.Context, c *commands, s streams) (err error) {
+	out := s.out
+	if cmd.File != "" && cmd.File != "-" {
+		// Before the desk is: root may write where the owner of the data_dir may not (see asOwner).
+		f, made := os.OpenFile(cmd.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if made != nil {
+			return usage("%s cannot be made (%v)", cmd.File, made)
+		}
+		defer func() {
+			if err = errors.Join(err, f.Close()); err != nil {
+				_ = os.Remove(cmd.File) // it is not whole, and would be in the way of the next try
+			}
+		}()
+		out = f
+	}
 	d, err := cmd.desk(ctx, c, s)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	out := s.out
-	if cmd.File != "" && cmd.File != "-" {
-		f, err := os.OpenFile(cmd.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return usage("%s cannot be made (%v)", cmd.File, err)
-		}
-		defer func() {
-			if e := f.Close(); err == nil {
-				err = e
-			}
-		}()
-		out = f
-	}
 	n, enc := 0, json.NewEncoder(out)
 	_, err = each(ctx, d, revocation.Query{}, 0, func(r revocation.Revocation) error {
 		n++

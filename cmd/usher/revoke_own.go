@@ -43,8 +43,10 @@ func openOwnDesk(ctx context.Context, c *commands, s streams) (_ desk, err error
 			d.close()
 		}
 	}()
-	if err := makeDataDir(cfg); err != nil {
-		return nil, err
+	if cfg.Redis == nil {
+		if err := errors.Join(makeDataDir(cfg), asOwner(cfg.DataDir)); err != nil {
+			return nil, err
+		}
 	}
 	if d.redis, err = connect(cfg); err != nil {
 		return nil, &failure{exitUsage, err}

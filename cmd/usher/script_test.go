@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +41,13 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis, "serving": serving, "says": says, "ask": ask, "follow": follow,
+			"exits": exits, "foreign": foreign, "owned": owned,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("there is no condition %s", name)
 		},
 	})
 }
@@ -118,4 +127,37 @@ func startRedis(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(server.Stop()) })
 	ts.Setenv("REDIS", server.URL())
+}
+
+// foreign is foreign NAME: makes a data_dir, $NAME, that belongs to somebody else where root runs the script, where its
+// owner gets at it.
+func foreign(ts *testscript.TestScript, _ bool, args []string) {
+	top, err := os.MkdirTemp("", "usher-foreign-")
+	ts.Check(err)
+	ts.Defer(func() { os.RemoveAll(top) })
+	dir := filepath.Join(top, "data")
+	ts.Check(os.Chmod(top, 0o711))
+	ts.Check(os.Mkdir(dir, 0o700))
+	if os.Geteuid() == 0 {
+		ts.Check(os.Chown(dir, 12345, 12345))
+	}
+	ts.Setenv(args[0], dir)
+}
+
+// owned is owned DIR FILE...: the files are in DIR, and all that is there belongs to DIR's owner.
+func owned(ts *testscript.TestScript, _ bool, args []string) {
+	owner := func(path string) uint32 {
+		info, err := os.Lstat(path)
+		ts.Check(err)
+		return info.Sys().(*syscall.Stat_t).Uid
+	}
+	for _, name := range args[1:] {
+		owner(filepath.Join(args[0], name))
+	}
+	ts.Check(filepath.WalkDir(args[0], func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && owner(path) != owner(args[0]) {
+			return fmt.Errorf("%s belongs to user %d", path, owner(path))
+		}
+		return err
+	}))
 }
