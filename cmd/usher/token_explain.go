@@ -49,10 +49,13 @@ func (cmd *tokenExplainCmd) Run(ctx context.Context, c *commands, s streams) err
 	} else {
 		err = show(s, e)
 	}
-	if err == nil && !e.Allow {
-		return errDeny
+	switch {
+	case err != nil || e.Allow:
+		return err
+	case e.Reason.Info().Unavailable:
+		return fmt.Errorf("no verdict could be had: %s", e.Reason)
 	}
-	return err
+	return errDeny
 }
 
 func (cmd *tokenExplainCmd) offline(ctx context.Context, c *commands, s streams, raw string) (decide.Explanation, error) {
@@ -109,8 +112,11 @@ func show(s streams, e decide.Explanation) error {
 	if e.Allow {
 		b.WriteString("allowed\n")
 	} else {
-		info := e.Reason.Info()
-		fmt.Fprintf(&b, "denied: %s. %s\nwhat to do: %s\n", e.Reason, info.Message, info.Remedy)
+		info, verdict := e.Reason.Info(), "denied"
+		if info.Unavailable {
+			verdict = "no verdict"
+		}
+		fmt.Fprintf(&b, "%s: %s. %s\nwhat to do: %s\n", verdict, e.Reason, info.Message, info.Remedy)
 	}
 	_, err := fmt.Fprint(s.out, b.String())
 	return err
