@@ -109,7 +109,15 @@ func (d *doctor) rooms(conf *prosodyconf.Config, h *prosodyconf.Host, p *config.
 		d.found("prosody", ill, `write modules_enabled = { "muc_usher" } below the Component whose rooms tokens open`, "%s: no MUC loads muc_usher, so who has logged in to %s enters every room", h.Where, h.Name)
 		return
 	}
-	if p == nil || !p.Rooms.VerifyDomain {
+	if p == nil {
+		return
+	}
+	for _, m := range mucs {
+		if p.Rooms.Create == config.Allow && m.Bool("muc_room_locking", true) {
+			d.found("prosody", doubt, "write muc_room_locking = false below that Component", "%s: profile %s lets a token open its room, and %s keeps a new room locked until its first occupant configures it: whoever comes second waits", m.Where, p.Name, m.Name)
+		}
+	}
+	if !p.Rooms.VerifyDomain {
 		return
 	}
 	wanted := p.MUCPrefix + "." + strings.ToLower(cmp.Or(p.Domain, h.Name))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,6 +44,10 @@ VirtualHost "%[1]s"
 
 Component "conference.%[1]s" "muc"
     modules_enabled = { "muc_usher" }
+`
+
+// lockingLine: only an owner unlocks a new room, by configuring it. Where tokens open rooms nobody need be one.
+const lockingLine = `    muc_room_locking = false -- else a new room stays locked for others until somebody configures it
 `
 
 // text is the config that goes into folder. The service's own folder needs no data_dir: the default is made for it.
@@ -119,6 +124,10 @@ func (cmd *initCmd) say(s streams, path, secret, host string, kept bool) error {
 	fmt.Fprintf(s.err, "  usher serve%s\n", rel)
 	fmt.Fprintf(s.err, "  usher token mint --key %s --iss %s --aud %s --sub %s --room demo --user me\n", secret, cmd.Issuer, cmd.Aud, host)
 	fmt.Fprintf(s.err, "  usher doctor%s --prosody /etc/prosody/prosody.cfg.lua\n\n", rel)
-	_, err := fmt.Fprintf(s.out, prosodyLines, host)
+	lines := fmt.Sprintf(prosodyLines, host)
+	if !cmd.Jitsi {
+		lines += lockingLine
+	}
+	_, err := io.WriteString(s.out, lines)
 	return err
 }
