@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
 
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/credential"
@@ -15,6 +17,8 @@ const (
 	// together they bound guessing to some 60 tries a second, whoever guesses.
 	slowdown = 250 * time.Millisecond
 	guessers = 16
+	// anybodysBody is the largest body that is read on the admin listener for somebody whose credential is not known.
+	anybodysBody = 64 * kib
 	// actorKey is where the caller's name stands in a request.
 	actorKey = "actor"
 )
@@ -30,16 +34,36 @@ func newGuard(f *credential.File, record func(audit.Event)) *guard {
 	return &guard{credentials: f, record: record, waiting: make(chan struct{}, guessers)}
 }
 
+// bodyLimit is how much is read of a request's body, most at most. fasthttp sets memory aside for all that a
+// Content-Length promises before any handler is asked, so a long body is read only for callers who are known. One that
+// comes in chunks has no length, and may be long.
+func (g *guard) bodyLimit(most int) func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+	return func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		const inChunks = -1
+		limit := min(most, anybodysBody)
+		if n := h.ContentLength(); n > limit || n == inChunks {
+			if _, known, _ := g.caller(h); known {
+				limit = most
+			}
+		}
+		return fasthttp.RequestConfig{MaxRequestBodySize: limit}
+	}
+}
+
+// caller is whose credential a request shows, if it shows one.
+func (g *guard) caller(h *fasthttp.RequestHeader) (who credential.Credential, known, shown bool) {
+	secret, shown := strings.CutPrefix(utils.UnsafeString(h.Peek(fiber.HeaderAuthorization)), "Bearer ")
+	if shown {
+		who, known = g.credentials.Authenticate(secret, time.Now())
+	}
+	return who, known, shown
+}
+
 // refuses answers a caller who may not pass, and says that it did.
 func (g *guard) refuses(c *fiber.Ctx, roles []credential.Role) (bool, error) {
-	secret, shown := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
-	if !shown {
-		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="usher"`)
-		return true, problem(c, fiber.StatusUnauthorized, "credential-missing", "Send a credential as Authorization: Bearer. `usher credential create` makes one.")
-	}
-	who, ok := g.credentials.Authenticate(secret, time.Now())
-	if !ok {
-		return true, g.refuseGuess(c)
+	who, known, shown := g.caller(&c.Request().Header)
+	if !known {
+		return true, g.refuseUnknown(c, shown, c.Method()+" "+c.Route().Path)
 	}
 	if !who.Role.May(roles...) {
 		g.note(c, "cred:"+who.Name, "role "+string(who.Role)+" is not enough for "+c.Method()+" "+c.Route().Path)
@@ -57,8 +81,18 @@ func enough(roles []credential.Role) string {
 	return string(roles[0]) + " or " + string(credential.Admin)
 }
 
+// refuseUnknown answers a caller who shows no credential, or none that is known; asked is what the audit is told that it
+// was for.
+func (g *guard) refuseUnknown(c *fiber.Ctx, shown bool, asked string) error {
+	if !shown {
+		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="usher"`)
+		return problem(c, fiber.StatusUnauthorized, "credential-missing", "Send a credential as Authorization: Bearer. `usher credential create` makes one.")
+	}
+	return g.refuseGuess(c, asked)
+}
+
 // refuseGuess slows a wrong credential down. Past the bound nobody waits: a flood must not hold our memory.
-func (g *guard) refuseGuess(c *fiber.Ctx) error {
+func (g *guard) refuseGuess(c *fiber.Ctx, asked string) error {
 	select {
 	case g.waiting <- struct{}{}:
 		time.Sleep(slowdown)
@@ -67,7 +101,7 @@ func (g *guard) refuseGuess(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderRetryAfter, "1")
 		return problem(c, fiber.StatusTooManyRequests, "too-many-failures", "Too many wrong credentials are being tried. Wait a second.")
 	}
-	g.note(c, "", "wrong credential for "+c.Method()+" "+c.Route().Path)
+	g.note(c, "", "wrong credential for "+asked)
 	c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="usher", error="invalid_token"`)
 	return problem(c, fiber.StatusUnauthorized, "credential-wrong", "This credential is not known here. `usher credential list` shows those that are.")
 }

@@ -16,8 +16,6 @@ import (
 const (
 	kib = 1 << 10
 	mib = 1 << 20
-	// maxBody is the largest body that any route takes; each route has its own limit below it.
-	maxBody = 8 * mib
 )
 
 // Route is one path of a listener, with what limits it and who may use it.
@@ -83,12 +81,14 @@ func DocumentPath(path string) string {
 func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 	app := fiber.New(fiber.Config{
 		AppName:               "usher",
-		BodyLimit:             maxBody,
+		BodyLimit:             longest(routes),
 		DisableStartupMessage: true,
-		ReadTimeout:           30 * time.Second,
-		IdleTimeout:           5 * time.Minute,
-		ErrorHandler:          s.fail,
-		Network:               "tcp",
+		// Nobody takes files, and fasthttp would write those of a form to the disk before we are asked.
+		DisablePreParseMultipartForm: true,
+		ReadTimeout:                  30 * time.Second,
+		IdleTimeout:                  5 * time.Minute,
+		ErrorHandler:                 s.fail,
+		Network:                      "tcp",
 	})
 	app.Use(gate)
 	for _, r := range routes {
@@ -98,6 +98,14 @@ func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 		return problem(c, fiber.StatusNotFound, "not-found", "There is nothing at this path. See GET /v1/openapi.json on the admin listener.")
 	})
 	return app
+}
+
+// longest is the largest body that any of the routes takes.
+func longest(routes []Route) (most int) {
+	for _, r := range routes {
+		most = max(most, r.Body)
+	}
+	return most
 }
 
 // bounded puts a route's limits and rights in front of its handler, and keeps a panic in it from ending the process:
@@ -179,10 +187,26 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	case errors.As(err, &own) && own.Code == fiber.StatusMethodNotAllowed:
 		return problem(c, own.Code, "method-not-allowed", "This path does not take this method.")
 	case errors.As(err, &own) && own.Code == fiber.StatusRequestEntityTooLarge:
-		return problem(c, own.Code, "body-too-large", "The body is larger than this path takes.")
+		return s.tooLong(c)
 	case errors.As(err, &own) && own.Code < 500:
 		return problem(c, own.Code, "bad-request", "The request cannot be read.")
 	}
 	s.opt.Logger.Error("a request failed", "path", c.Path(), "error", err)
 	return problem(c, fiber.StatusInternalServerError, "internal", "Something went wrong here; the log of this node says what.")
+}
+
+// tooLong answers a request whose body was not read. On the admin listener that may be for want of a credential; of one in
+// chunks fasthttp has forgotten the header by now.
+func (s *Server) tooLong(c *fiber.Ctx) error {
+	detail := "The body is larger than this path takes."
+	if c.App() == s.admin {
+		h := &c.Request().Header
+		n := h.ContentLength()
+		if n <= 0 {
+			detail += " Of one in chunks no more than 64 KiB are read where the credential is not known here."
+		} else if _, known, shown := s.guard.caller(h); !known {
+			return s.guard.refuseUnknown(c, shown, fmt.Sprintf("a body of %d bytes", n))
+		}
+	}
+	return problem(c, fiber.StatusRequestEntityTooLarge, "body-too-large", detail)
 }

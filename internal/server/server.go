@@ -91,6 +91,7 @@ func New(opt Options) (*Server, error) {
 	}
 	s.verify = s.app(s.verifyRoutes(), s.gate(opt.Config.Listen, true))
 	s.admin = s.app(s.adminRoutes(), s.gate(opt.Config.Admin.Listen, false))
+	s.admin.Server().HeaderReceived = s.guard.bodyLimit(longest(s.adminRoutes()))
 	return s, nil
 }
 

@@ -1,0 +1,75 @@
+package server_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/credential"
+)
+
+// promise sends a request's header alone, which promises a body, and gives the answer that comes all the same.
+func promise(t *testing.T, address, path, headers string) (status int, body string) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", path, headers)
+	must(t, err)
+	must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	must(t, err)
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	must(t, err)
+	return r.StatusCode, string(b)
+}
+
+// fasthttp sets memory aside for what a header promises.
+func TestBody_ALongOneIsReadOnlyForWhoIsKnown(t *testing.T) {
+	n := start(t, base)
+	known, err := n.who.Create("known", credential.Revoke, time.Now())
+	must(t, err)
+	const mine, guessed = "Authorization: Bearer %s\r\n", "Authorization: Bearer usher_guessed\r\n"
+	admin, verify := n.server.AdminAddress(), n.server.VerifyAddress()
+	for name, c := range map[string]struct {
+		address, path, headers string
+		want                   int
+	}{
+		"verify, long":                 {verify, "/v1/verify", "Content-Length: 8388608\r\n", 413},
+		"verify, no route":             {verify, "/nowhere", "Content-Length: 1048576\r\n", 413},
+		"admin, no credential":         {admin, "/v1/revocations", "Content-Length: 65537\r\n", 401},
+		"admin, a wrong one":           {admin, "/v1/revocations", "Content-Length: 65537\r\n" + guessed, 401},
+		"admin, longer, known":         {admin, "/v1/revocations", "Content-Length: 4194305\r\n" + fmt.Sprintf(mine, known), 413},
+		"admin, in chunks":             {admin, "/v1/revocations", "Transfer-Encoding: chunked\r\n\r\n10001\r\n", 413},
+		"admin, a known one, no route": {admin, "/nowhere", "Content-Length: 4194305\r\n" + fmt.Sprintf(mine, known), 413},
+	} {
+		status, body := promise(t, c.address, c.path, c.headers)
+		if status != c.want {
+			t.Errorf("%s: %d %s, want %d", name, status, body, c.want)
+		}
+		if name == "admin, in chunks" && !strings.Contains(body, "where the credential is not known") {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+	if e := n.audit.all(); len(e) != 1 || e[0].Detail != "wrong credential for a body of 65537 bytes" {
+		t.Errorf("guesses are audited: %+v", e)
+	}
+}
+
+func TestBody_ALongOneOfSomebodyKnownIsTaken(t *testing.T) {
+	n := start(t, base)
+	long := `{"selector":"room","value":"daily"` + strings.Repeat(" ", 1<<20) + "}"
+	if r := n.as(credential.Revoke, "POST", "/v1/revocations", long); r.status != 201 {
+		t.Errorf("%+v", r)
+	}
+	chunked := func(r *http.Request) { r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(long)) }
+	if r := n.as(credential.Revoke, "POST", "/v1/revocations", long, chunked); r.status != 200 {
+		t.Errorf("in chunks: %+v", r)
+	}
+}
