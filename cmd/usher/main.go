@@ -46,6 +46,31 @@ type streams struct {
 	out, err io.Writer
 }
 
+// input is a stream whose reading a signal ends: nobody knows when the rest of it comes.
+type input struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (i input) Read(p []byte) (int, error) {
+	type part struct {
+		bytes []byte
+		err   error
+	}
+	read := make(chan part, 1)
+	go func() {
+		b := make([]byte, len(p)) // not p: what comes after the end is nobody's
+		n, err := i.from.Read(b)
+		read <- part{b[:n], err}
+	}()
+	select {
+	case <-i.ctx.Done():
+		return 0, errors.New("interrupted")
+	case r := <-read:
+		return copy(p, r.bytes), r.err
+	}
+}
+
 // failure carries the exit code of an error. An error without one exits with 1.
 type failure struct {
 	code int
@@ -70,9 +95,9 @@ func main() {
 }
 
 func run(args []string) int {
-	io := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	io := streams{in: input{ctx, os.Stdin}, out: os.Stdout, err: os.Stderr}
 
 	var c commands
 	command, err := parse(&c, io, args)
