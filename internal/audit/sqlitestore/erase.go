@@ -1,8 +1,10 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -96,14 +98,39 @@ func deleteRows(ctx context.Context, db *sql.DB, keys []uint64, user string) err
 			return err
 		}
 	}
-	// A subject that is the user's id; others keep what their rows' numbers stand for.
-	if _, err := tx.ExecContext(ctx, "DELETE FROM dict WHERE tag = ? AND v = ?", int64(audit.TagSubject), []byte(user)); err != nil {
+	if err := blankSubject(ctx, tx, user); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
 	_, err = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return err
+}
+
+// blankSubject takes the text of a subject that is the user's id away, unless rows of others have it. Its number stays: given
+// to another text it would lie, and a dict with a place free again would look as if no row had its text in itself.
+func blankSubject(ctx context.Context, tx *sql.Tx, user string) error {
+	var id uint64
+	err := tx.QueryRowContext(ctx, "SELECT id FROM dict WHERE tag = ? AND v = ?", int64(audit.TagSubject), []byte(user)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	number := binary.AppendUvarint(nil, id)
+	used := false
+	err = each(ctx, tx, "SELECT k, d FROM rows", func(_ int64, data []byte) {
+		fields, _ := audit.FieldsOf(data)
+		for tag, value, ok := fields.Next(); ok && !used; tag, value, ok = fields.Next() {
+			used = tag == audit.TagSubject|audit.Coded && bytes.Equal(value, number)
+		}
+	})
+	if err != nil || used {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE dict SET v = x'' WHERE id = ?", id)
 	return err
 }
 
