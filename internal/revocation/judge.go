@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -20,12 +21,20 @@ type Rules struct {
 
 const defaultStaleness = 5 * time.Second
 
+// errLoading: there is no decision before the index was loaded for the first time.
+var errLoading = errors.New("the revocations are still being loaded from it")
+
 // Judge says whether a token is revoked: by the index, or by the store itself where the rules or the index's age ask
 // for that. A revoked token comes back with the revocation's id and token_revoked; where no answer can be had the
 // problem is revocation_unavailable.
 func (l *Ledger) Judge(ctx context.Context, m *Marks, r Rules, now time.Time) (revocationID string, problem *reason.Problem) {
 	if r.Strict || l.stale(r, now) {
-		return l.ask(ctx, m, r, now)
+		if !l.awaitLoaded(ctx) {
+			return "", l.unavailable(errLoading)
+		}
+		if r.Strict || l.stale(r, now) {
+			return l.ask(ctx, m, r, now)
+		}
 	}
 	if id, revoked := l.index.Check(m, now.UnixMilli()); revoked {
 		return id, revokedBy(id)
@@ -42,7 +51,26 @@ func (l *Ledger) stale(r Rules, now time.Time) bool {
 	if limit == 0 {
 		limit = defaultStaleness
 	}
-	return now.UnixMilli()-l.currentAt.Load() > limit.Milliseconds()
+	at := l.currentAt.Load()
+	return at == 0 || now.UnixMilli()-at > limit.Milliseconds()
+}
+
+// awaitLoaded waits for the first load, for no longer than the store itself is waited for. Not even the store is asked
+// before: what is let in without the store's secret has no keys, and could never be put out by the feed.
+func (l *Ledger) awaitLoaded(ctx context.Context) bool {
+	select {
+	case <-l.loaded:
+		return true
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.opt.AskTimeout)
+	defer cancel()
+	select {
+	case <-l.loaded:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // ask asks the store itself. What the index already knows to be revoked stays revoked when the store is silent.
@@ -67,16 +95,19 @@ func (l *Ledger) ask(ctx context.Context, m *Marks, r Rules, now time.Time) (str
 	return "", l.withoutAnswer(r, now, err)
 }
 
-// withoutAnswer is what a token gets that nobody could be asked about. Before the index was ever loaded there is no
-// decision at all: a node that knows of no revocation must not let the revoked in because its store is down.
+// withoutAnswer is what a token gets that nobody could be asked about.
 func (l *Ledger) withoutAnswer(r Rules, now time.Time, err error) *reason.Problem {
-	if r.AllowWhenUnavailable && l.currentAt.Load() != 0 {
+	if r.AllowWhenUnavailable {
 		l.stats.unchecked.Add(1)
 		if l.loud.may(now) {
 			l.opt.Logger.Error("tokens are let in unchecked: the revocation store cannot be asked and on_unavailable is allow", "error", err)
 		}
 		return nil
 	}
+	return l.unavailable(err)
+}
+
+func (l *Ledger) unavailable(err error) *reason.Problem {
 	l.stats.unavailable.Add(1)
 	return &reason.Problem{Code: reason.RevocationUnavailable, Detail: "the revocation store could not be asked: " + err.Error()}
 }

@@ -107,6 +107,65 @@ func TestJudge_AsksTheStoreWhereTheIndexIsTooOld(t *testing.T) {
 	}
 }
 
+// gated is a store whose entries are given once the gate is open.
+type gated struct {
+	revocation.Store
+	gate chan struct{}
+}
+
+func (g *gated) Snapshot(ctx context.Context, yield func([]revocation.Entry) error) error {
+	select {
+	case <-g.gate:
+		return g.Store.Snapshot(ctx, yield)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestJudge_BeforeTheIndexIsLoadedThereIsNoDecision(t *testing.T) {
+	l := revocation.Open(&gated{store(t), make(chan struct{})}, revocation.Options{AskTimeout: 20 * time.Millisecond})
+	t.Cleanup(func() { l.Close() })
+	for _, rules := range []revocation.Rules{{}, {Strict: true}, {AllowWhenUnavailable: true}, {MaxStaleness: 100 * 365 * 24 * time.Hour}} {
+		if _, problem := l.Judge(t.Context(), marks("a"), rules, time.Now()); problem == nil || problem.Code != reason.RevocationUnavailable {
+			t.Errorf("%+v: the judgement is %v", rules, problem)
+		}
+	}
+	if s := l.Stats(); s.Asked != 0 || s.Unchecked != 0 || s.Unavailable != 4 {
+		t.Errorf("it was counted as %+v", s)
+	}
+}
+
+func TestJudge_WaitsForTheIndexToBeLoaded(t *testing.T) {
+	slow := &gated{store(t), make(chan struct{})}
+	l := revocation.Open(slow, revocation.Options{AskTimeout: time.Hour})
+	t.Cleanup(func() { l.Close() })
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, problem := l.Judge(gone, marks("a"), revocation.Rules{}, time.Now()); problem == nil || problem.Code != reason.RevocationUnavailable {
+		t.Errorf("who does not wait is told %v", problem)
+	}
+	judged := make(chan *reason.Problem)
+	go func() {
+		_, problem := l.Judge(t.Context(), marks("a"), revocation.Rules{}, time.Now())
+		judged <- problem
+	}()
+	select {
+	case problem := <-judged:
+		t.Fatalf("the judgement before the index was loaded is %v", problem)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(slow.gate)
+	if problem := <-judged; problem != nil {
+		t.Errorf("the judgement is %v", problem)
+	}
+	if len(l.FeedKeys(nil, marks("a"))) == 0 {
+		t.Error("who was let in has no keys, and could never be put out")
+	}
+	if n := l.Stats().Asked; n != 0 {
+		t.Errorf("the store was asked %d times, with a fresh index at hand", n)
+	}
+}
+
 func TestFeed_LiftsAreNotTold(t *testing.T) {
 	l := storetest.Ledger(t, store(t))
 	lines := l.Feed().Subscribe(t.Context(), l.Feed().Cursor())
