@@ -52,7 +52,7 @@ func TestErase_LeavesTheSubjectThatOthersHave(t *testing.T) {
 func TestErase_GivesNoNumberToAnotherText(t *testing.T) {
 	s := openIn(t, t.TempDir(), small(storetest.Now))
 	events := allowed(4, func(i int) (string, string) {
-		return []string{"alice", "", "carol", "alice"}[i], []string{"alice", "alice", "carol", "alice"}[i] // the second has claims, but no user id
+		return []string{"alice", "", "carol", "dave"}[i], []string{"alice", "alice", "carol", "dave"}[i] // the second has claims, but no user id
 	})
 	rows := storetest.Rows(events)
 	if err := s.Append(t.Context(), rows[:2]); err != nil {
