@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +34,7 @@ type client struct {
 func (n *node) client(c *commands, s streams) (*client, error) {
 	path := os.Getenv("USHER_CREDENTIAL_FILE")
 	base := strings.TrimSuffix(n.Server, "/")
+	transport := http.DefaultTransport
 	if base == "" || path == "" {
 		cfg, err := c.load(streams{in: s.in, out: s.out, err: io.Discard})
 		if err != nil {
@@ -39,6 +42,9 @@ func (n *node) client(c *commands, s streams) (*client, error) {
 		}
 		if base == "" {
 			base = adminURL(cfg)
+			if transport, err = toOwnAdmin(cfg.Admin.TLS.Cert); err != nil {
+				return nil, err
+			}
 		}
 		if path == "" {
 			path = credential.LocalPath(cfg.DataDir)
@@ -53,7 +59,7 @@ func (n *node) client(c *commands, s streams) (*client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the credential cannot be read: %w", err)
 	}
-	return &client{base: base, secret: secret, http: &http.Client{}}, nil
+	return &client{base: base, secret: secret, http: &http.Client{Transport: transport}}, nil
 }
 
 func adminURL(cfg *config.Config) string {
@@ -62,6 +68,36 @@ func adminURL(cfg *config.Config) string {
 		scheme = "https://"
 	}
 	return scheme + reachable(cfg.Admin.Listen)
+}
+
+// toOwnAdmin reaches the listener that the config sets up. Its certificate is for the name that others call it by, and here
+// it is called by address; so the one in the config is taken, as it is, and no other.
+func toOwnAdmin(cert string) (http.RoundTripper, error) {
+	if cert == "" {
+		return http.DefaultTransport, nil
+	}
+	text, err := os.ReadFile(cert)
+	if err != nil {
+		return nil, fmt.Errorf("admin.tls.cert cannot be read: %w", err)
+	}
+	block, rest := pem.Decode(text)
+	for block != nil && block.Type != "CERTIFICATE" {
+		block, rest = pem.Decode(rest)
+	}
+	if block == nil {
+		return nil, usage("admin.tls.cert names %s, which holds no certificate", cert)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{
+		InsecureSkipVerify: true, // VerifyConnection is stricter
+		VerifyConnection: func(c tls.ConnectionState) error {
+			if len(c.PeerCertificates) == 0 || !bytes.Equal(c.PeerCertificates[0].Raw, block.Bytes) {
+				return fmt.Errorf("it shows another certificate than %s, which admin.tls.cert names: a node takes up a new one when it starts", cert)
+			}
+			return nil
+		},
+	}
+	return transport, nil
 }
 
 // answerTimeout bounds a question with one answer; streams are bounded by their context alone.

@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net/http"
 	"os"
 	"os/exec"
@@ -41,7 +45,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis, "serving": serving, "says": says, "ask": ask, "follow": follow,
-			"exits": exits, "foreign": foreign, "owned": owned,
+			"certificate": certificate, "exits": exits, "foreign": foreign, "owned": owned,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
@@ -160,4 +164,17 @@ func owned(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return err
 	}))
+}
+
+// certificate is certificate HOST CERT KEY: writes a new key and its certificate for HOST alone.
+func certificate(ts *testscript.TestScript, _ bool, args []string) {
+	public, private, err := ed25519.GenerateKey(nil)
+	ts.Check(err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: args[:1]}
+	cert, err := x509.CreateCertificate(nil, template, template, public, private)
+	ts.Check(err)
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
 }
