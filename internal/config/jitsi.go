@@ -104,6 +104,8 @@ func (r *report) jitsiKey(env variables, path string) (KeySource, bool) {
 			r.warnings = append(r.warnings, Warning{Where: "JWT_APP_SECRET",
 				Text: "keys come from JWT_ASAP_KEYSERVER, so this secret has no effect, as in Jitsi; remove it"})
 		}
+	case env["JWT_APP_SECRET_FILE"] != "" && asymmetric:
+		key.PEM = env["JWT_APP_SECRET_FILE"]
 	case env["JWT_APP_SECRET_FILE"] != "":
 		key.SecretFile = env["JWT_APP_SECRET_FILE"]
 	case asymmetric && strings.Contains(secret, "PRIVATE KEY"):
@@ -112,6 +114,9 @@ func (r *report) jitsiKey(env variables, path string) (KeySource, bool) {
 	case asymmetric && secret != "":
 		// A path or the PEM itself; Lua reads \n in the option as a line's end, so it is one here too.
 		key.PEM = strings.ReplaceAll(secret, `\n`, "\n")
+	case isPEM(secret):
+		r.faultAt(place{variable: "JWT_APP_SECRET"}, path, "this is a key, not a shared secret: whoever has it could write tokens; set JWT_SIGN_TYPE to what it verifies, such as RS256")
+		return key, false
 	case secret != "":
 		key.Secret = Secret(secret)
 		if allowed, _ := strconv.ParseBool(env[allowShortSecret]); len(secret) < 32 && !allowed {

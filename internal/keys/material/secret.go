@@ -6,10 +6,14 @@ import (
 	"fmt"
 )
 
-// Secret takes value as a shared secret. With allowShort, any that is not empty will do.
+// Secret takes value as a shared secret. With allowShort, any that is not empty will do, but never a key: what is public
+// would then sign tokens.
 func Secret(value []byte, allowShort bool) (Key, error) {
 	if len(value) == 0 {
 		return Key{}, errors.New("the secret is empty")
+	}
+	if bytes.Contains(value, []byte("-----BEGIN ")) {
+		return Key{}, errors.New("the secret is a key or certificate, which others may have too, and whoever has it could write tokens; name it as pem: instead, with algorithms such as RS256")
 	}
 	if len(value) < minSecret && !allowShort {
 		return Key{}, fmt.Errorf("the secret has %d bytes, and one under %d can be guessed from a single token; "+

@@ -21,6 +21,20 @@ func TestSecret_ShortOnesAreRefusedByNameOfTheOverride(t *testing.T) {
 	}
 }
 
+func TestSecret_IsNoKeyThatOthersMayHave(t *testing.T) {
+	for name, text := range map[string]string{
+		"public key": publicPEM(t, &ec256().PublicKey), "certificate": certificate(t, rsa2048()), "private key": pkcs8(t, edKey()),
+		"public key after a line": "\n" + publicPEM(t, &rsa2048().PublicKey),
+	} {
+		if _, err := SecretFile([]byte(text), true); err == nil || !strings.Contains(err.Error(), "pem:") {
+			t.Errorf("a %s as secret: got %v", name, err)
+		}
+	}
+	if _, _, err := JWKS(jwks(octJWK(publicPEM(t, &ec256().PublicKey))), SetRules{Secrets: true}); err == nil {
+		t.Error("a public key was taken as the secret of a JWK")
+	}
+}
+
 func TestSecretFile_OneNewlineAtItsEndIsNotPartOfIt(t *testing.T) {
 	for content, want := range map[string]string{"a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a": "a", "\na": "\na", "a\r": "a\r"} {
 		k, err := SecretFile([]byte(content), true)
