@@ -35,8 +35,13 @@ func (f *search) way(sl *slice) (way, error) {
 		return f.byKeys(keys), nil
 	}
 	w := way{where: "k >= ? AND k < ?", args: []any{int64(f.from), int64(f.below)}, late: func() bool { return false }}
-	if class, ok := classOf(&f.q); ok {
-		w.class, w.where, w.args = true, "n = ? AND "+w.where, append([]any{class}, w.args...)
+	switch classes := classesOf(&f.q); len(classes) {
+	case 1:
+		w.class, w.where = true, "n = ? AND "+w.where
+		w.args = append(classes, w.args...)
+	case 2: // the keys first, so that rows can be read in their order, and no more of them than fill a page
+		w.where = "k IN (SELECT k FROM rows WHERE n IN (?, ?) AND " + w.where + ")"
+		w.args = append(classes, w.args...)
 	}
 	return w, nil
 }
@@ -133,20 +138,27 @@ func (s *session) visit(keys []uint64, filter *audit.Filter, f func(uint64, audi
 	return nil
 }
 
-// classOf is the class that all rows asked for are of.
-func classOf(q *audit.Query) (int64, bool) {
-	switch {
-	case q.Kind != "" && q.Kind != audit.Decision:
-		return classOther, true
-	case q.Verdict == audit.Deny:
-		return classDeny, true
-	case q.Verdict == audit.Unavailable:
-		return classUnavailable, true
-	case q.Verdict == "" && q.Reason != "" && q.Kind == audit.Decision:
-		if q.Reason.Info().Unavailable {
-			return classUnavailable, true
-		}
-		return classDeny, true
+// classesOf is the classes that all rows asked for are of; none where they may be of any.
+func classesOf(q *audit.Query) []any {
+	if q.Kind != "" && q.Kind != audit.Decision {
+		return []any{classOther}
 	}
-	return 0, false
+	var class int64
+	switch {
+	case q.Verdict == audit.Deny:
+		class = classDeny
+	case q.Verdict == audit.Unavailable:
+		class = classUnavailable
+	case q.Verdict == "" && q.Reason != "" && q.Kind == audit.Decision:
+		class = classDeny
+		if q.Reason.Info().Unavailable {
+			class = classUnavailable
+		}
+	default:
+		return nil
+	}
+	if q.Kind == "" { // a refused caller is no decision, but has a verdict
+		return []any{class, classOther}
+	}
+	return []any{class}
 }

@@ -93,6 +93,29 @@ func filters(t *testing.T, open Opener) {
 	}
 }
 
+// refused holds that what has no verdict as a rule is found by its verdict where it has one.
+func refused(t *testing.T, open Opener) {
+	events := Events(400)
+	for i := range events {
+		switch {
+		case i%40 == 5:
+			events[i].Kind, events[i].Verdict, events[i].Actor, events[i].Detail = audit.Admin, audit.Deny, "unknown", "wrong credential"
+		case i%40 == 15:
+			events[i].Kind, events[i].Verdict = audit.Ejection, audit.Unavailable
+		}
+	}
+	store := open(t, Now)
+	put(t, store, Rows(events))
+	for _, q := range []audit.Query{
+		{Verdict: audit.Deny}, {Verdict: audit.Deny, Limit: 7}, {Verdict: audit.Deny, Kind: audit.Admin}, {Verdict: audit.Deny, Kind: audit.Decision},
+		{Verdict: audit.Deny, RemoteIP: "192.0.2.5"}, {Verdict: audit.Deny, Node: "node-1", Since: Now.Add(-time.Hour / 2)}, {Verdict: audit.Unavailable},
+	} {
+		same(t, collect(t, store, q), where(events, func(e *audit.Event) bool {
+			return e.Verdict == q.Verdict && (q.Kind == "" || e.Kind == q.Kind) && (q.RemoteIP == "" || e.RemoteIP == q.RemoteIP) && !e.Time.Before(q.Since)
+		}))
+	}
+}
+
 func rooms(t *testing.T, open Opener) {
 	var events []audit.Event
 	for i, room := range []string{"[acme]standup@conference.example.com", "standup@conference.example.com", "caf%c3%a9@conference.example.com", "other@conference.example.com"} {

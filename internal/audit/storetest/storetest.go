@@ -24,6 +24,7 @@ func Run(t *testing.T, open Opener) {
 		{"EveryMemberComesBack", everyMember},
 		{"PagesGoNewestFirstAndMeetEveryEventOnce", pages},
 		{"EveryFilterFindsWhatItNames", filters},
+		{"VerdictsOfEveryKindAreFound", refused},
 		{"RoomsAreFoundByJIDAndByName", rooms},
 		{"RowsSentAgainAreStoredOnce", again},
 		{"DamagedRowHarmsNoOther", damaged},
