@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -256,5 +258,65 @@ func TestStart_WithoutTheStoreThereIsNoDecision(t *testing.T) {
 	<-l.Loaded()
 	if _, problem := l.Judge(t.Context(), &m, revocation.Rules{}, time.Now()); problem != nil {
 		t.Errorf("once it is loaded the judgement is %v", problem)
+	}
+}
+
+// A store that takes no writes, for want of memory or disk, is followed and asked as ever; only what would change it fails.
+func TestFullStore_IsLoadedAndFollowed(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fill func(t *testing.T, server *redisserver.Redis)
+	}{
+		{"Memory", func(t *testing.T, server *redisserver.Redis) {
+			if err := direct(t, server).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"Disk", func(t *testing.T, server *redisserver.Redis) {
+			client, gone := direct(t, server), filepath.Join(t.TempDir(), "gone")
+			if err := os.Mkdir(gone, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for _, setting := range [][2]string{{"dir", gone}, {"save", "3600 1"}} {
+				if err := client.ConfigSet(t.Context(), setting[0], setting[1]).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Remove(gone); err != nil {
+				t.Fatal(err)
+			}
+			_ = client.BgSave(t.Context()).Err()
+			storetest.Eventually(t, "the server could not save", func() bool {
+				info, err := client.Info(t.Context(), "persistence").Result()
+				return err == nil && line(info, "rdb_last_bgsave_status") == "err"
+			})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := serve(t, "--enable-protected-configs", "yes", "--maxmemory-policy", "noeviction")
+			r := config.Redis{URL: server.URL(), Prefix: "usher:"}
+			before := ledgers(t, r, 1)[0]
+			gone := until(t, "gone", time.Now().Add(-100*24*time.Hour)) // would be cleared away
+			if _, err := before.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "a"), gone}); err != nil {
+				t.Fatal(err)
+			}
+			c.fill(t, server)
+			if _, err := before.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "b")}); err == nil {
+				t.Fatal("the full store took a revocation")
+			}
+			after := ledgers(t, r, 1)[0]
+			if !storetest.Denies(t, after, "a", revocation.Rules{}) || storetest.Denies(t, after, "b", revocation.Rules{Strict: true}) {
+				t.Error("a node that started on the full store does not know what it holds")
+			}
+			for _, l := range []*revocation.Ledger{before, after} {
+				began := time.Now()
+				storetest.Eventually(t, "the store is asked where it stands", func() bool {
+					return l.Stats().Age < time.Since(began)
+				})
+			}
+			if _, err := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "other:"}), few).State(t.Context(), revocation.Identity{Epoch: "e"}, ""); err == nil {
+				t.Error("an empty store that takes no identity has one")
+			}
+		})
 	}
 }

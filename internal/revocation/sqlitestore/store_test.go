@@ -115,3 +115,25 @@ func TestOpen_RefusesAFileOfANewerVersion(t *testing.T) {
 		t.Fatalf("it was opened: %v", err)
 	}
 }
+
+// A disk that is full must not keep a node from starting.
+func TestState_IsGivenWhereNothingCanBeClearedAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.db")
+	s := open(t, path, 0)
+	old := storetest.JTI(t, "old")
+	old.ExpiresAt = time.Now().Add(-100 * 24 * time.Hour).UTC().Truncate(time.Millisecond)
+	if _, err := s.Revoke(t.Context(), []revocation.Revocation{old, storetest.JTI(t, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TRIGGER full BEFORE DELETE ON revocations BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"); err != nil {
+		t.Fatal(err)
+	}
+	if !storetest.Denies(t, storetest.Ledger(t, s), "a", revocation.Rules{}) {
+		t.Error("the revocations were not loaded")
+	}
+}
