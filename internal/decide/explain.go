@@ -2,6 +2,7 @@ package decide
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
@@ -31,17 +32,29 @@ type Explanation struct {
 	Allow  bool        `json:"allow"`
 	Reason reason.Code `json:"reason,omitempty"`
 	Checks []Check     `json:"checks"`
+
+	// HostMissing: nothing but the host that asks is missing for an allow. The profile has no domain, so that sub must
+	// be that host, and the question names none.
+	HostMissing bool `json:"-"`
+	// Claims and Times are what the token says of itself; Claims is nil where it cannot be read.
+	Claims *token.Claims `json:"-"`
+	Times  token.Times   `json:"-"`
 }
 
 // Explain runs all the checks that can be run, not only up to the first that fails. It claims no jti, is no decision
 // and leaves no trace. What an unproven token claims is shown for what it is: after a failed signature the further
 // checks speak of claims that nobody vouches for.
+//
+// A question that names a profile and no host is judged as the host whose name the profile bears, if it is one.
 func (d *Door) Explain(ctx context.Context, q *Question, now time.Time) Explanation {
 	p, problem := d.profileFor(q)
 	if problem != nil {
 		return Explanation{Reason: problem.Code, Checks: []Check{{Name: "profile", Result: Failed, Reason: problem.Code, Detail: problem.Detail, Config: "profiles"}}}
 	}
 	e := explainer{door: d, trial: newTrial(d, p, q, now), question: q}
+	if e.trial.host == "" && strings.Contains(p.Name, ".") {
+		e.trial.host = p.Name
+	}
 	if q.Token == "" {
 		e.add("shape", "profiles."+p.Name+".guests", p.judgeGuest(q))
 	} else {
@@ -49,6 +62,7 @@ func (d *Door) Explain(ctx context.Context, q *Question, now time.Time) Explanat
 		e.judgements(ctx)
 	}
 	e.out.Allow = e.out.Reason == reason.None
+	e.out.HostMissing = e.noHost && e.failed == 1
 	return e.out
 }
 
@@ -56,6 +70,8 @@ type explainer struct {
 	door     *Door
 	trial    trial
 	question *Question
+	failed   int  // checks
+	noHost   bool // a check failed for want of a host
 	out      Explanation
 }
 
@@ -65,6 +81,7 @@ func (e *explainer) add(name, config string, problem *reason.Problem) {
 		e.out.Checks = append(e.out.Checks, Check{Name: name, Result: Passed, Config: config})
 		return
 	}
+	e.failed++
 	if e.out.Reason == reason.None {
 		e.out.Reason = problem.Code
 	}
@@ -120,16 +137,27 @@ func (e *explainer) judgements(ctx context.Context) {
 	}
 	c, path := &t.token.Claims, t.issuer.path
 	times, problem := c.Times(t.issuer.time.Timestamps)
+	e.out.Claims, e.out.Times = c, times
 	if problem == nil {
 		problem = t.profile.judgeTime(&Proven{issuer: t.issuer, Times: times}, e.question.Stage, t.now)
 	}
 	e.add("time", path+".time", problem)
 	e.add("audience", path+".audiences", t.issuer.audience(c))
-	e.add("subject", path+".subjects", t.issuer.subject(c, t.profile.domainFor(t.host)))
+	e.subject(path, c)
 	e.add("claims", path+".required_claims", t.issuer.requiredClaims(c))
 	e.revocation(ctx, c)
 	e.replay(path)
 	e.room(c)
+}
+
+func (e *explainer) subject(path string, c *token.Claims) {
+	domain := e.trial.profile.domainFor(e.trial.host)
+	problem := e.trial.issuer.subject(c, domain)
+	if problem != nil && problem.Code == reason.SubjectNotAllowed && domain == "" && len(e.trial.issuer.Subjects) == 0 {
+		e.noHost = true
+		problem.Detail = "profile " + e.trial.profile.Name + " has no domain, so sub must be the host that asks, and none is named: name it"
+	}
+	e.add("subject", path+".subjects", problem)
 }
 
 func (e *explainer) revocation(ctx context.Context, c *token.Claims) {

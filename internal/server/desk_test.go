@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/token"
+	"github.com/usher-im/usher/internal/token/mint"
 )
 
 // as asks the admin listener as the bearer of a role.
@@ -242,5 +244,70 @@ func TestIntrospect_IsRFC7662(t *testing.T) {
 	}
 	if len(n.audit.all()) != 1 {
 		t.Errorf("introspection left traces: %+v", n.audit.all())
+	}
+}
+
+func TestIntrospect_WhereAProfileHasNoDomainItsNameOrTheHostStandsForIt(t *testing.T) {
+	nameless := strings.Replace(base, "    domain: meet.example.com\n", "", 1)
+	named := strings.Replace(nameless, "  default:", "  meet.example.com:", 1)
+	forged := mintToken(t, "a")
+	forged = forged[:len(forged)-6] + "AAAAAA"
+	for name, c := range map[string]struct {
+		yaml   string
+		fields []string
+		want   string
+	}{
+		"a host":                      {nameless, []string{"token", mintToken(t, "a"), "host", "meet.example.com"}, `"active":true`},
+		"a profile of no host's name": {nameless, []string{"token", mintToken(t, "a"), "profile", "default"}, "host="},
+		"neither":                     {nameless, []string{"token", mintToken(t, "a")}, "host="},
+		"a forged token":              {nameless, []string{"token", forged}, `"active":false`},
+		"a profile of a host's name":  {named, []string{"token", mintToken(t, "a"), "profile", "meet.example.com"}, `"active":true`},
+		"neither, and such a profile": {named, []string{"token", mintToken(t, "a")}, `"active":true`},
+		"another host":                {named, []string{"token", mintToken(t, "a"), "profile", "meet.example.com", "host", "other.example.com"}, `"active":false`},
+	} {
+		body, asForm := form(c.fields...)
+		r := start(t, c.yaml).as(credential.Verify, "POST", "/oauth/introspect", body, asForm)
+		if !strings.Contains(r.raw, c.want) || (r.status == 400) != (c.want == "host=") {
+			t.Errorf("%s: %d %s", name, r.status, r.raw)
+		}
+	}
+}
+
+// Two readers of JSON may find different claims in one text, such as names in another case.
+func TestIntrospect_TellsTheClaimsThatWereJudged(t *testing.T) {
+	n := start(t, base)
+	exp := time.Now().Add(time.Hour)
+	raw, err := mint.Token(mint.Spec{Alg: token.HS256, Key: secret, Claims: map[string]any{
+		"iss": "my-app", "aud": []string{"other", "jitsi"}, "sub": "meet.example.com", "jti": "a", "exp": exp.UnixMilli(),
+		"\u017fub": "victim.example.com", "jTI": "other", "EXP": 1,
+	}})
+	must(t, err)
+	body, asForm := form("token", raw)
+	r := n.as(credential.Verify, "POST", "/oauth/introspect", body, asForm)
+	if r.body["sub"] != "meet.example.com" || r.body["jti"] != "a" || r.body["exp"] != float64(exp.Unix()) || fmt.Sprint(r.body["aud"]) != "[other jitsi]" {
+		t.Errorf("%s", r.raw)
+	}
+}
+
+func TestExplain_AsksForTheHostWhereNothingElseIsMissing(t *testing.T) {
+	n := start(t, strings.Replace(base, "    domain: meet.example.com\n", "", 1))
+	explain := func(raw string, more ...string) reply {
+		in := map[string]string{"token": raw}
+		for i := 0; i < len(more); i += 2 {
+			in[more[i]] = more[i+1]
+		}
+		b, err := json.Marshal(in)
+		must(t, err)
+		return n.as(credential.Audit, "POST", "/v1/explain", string(b))
+	}
+	good := mintToken(t, "a")
+	if r := explain(good, "profile", "default"); r.status != 400 || !strings.Contains(r.raw, "send that as host") {
+		t.Errorf("no host: %+v", r)
+	}
+	if r := explain(good, "host", "meet.example.com"); r.body["allow"] != true {
+		t.Errorf("a host: %+v", r)
+	}
+	if r := explain(good[:len(good)-6]+"AAAAAA", "profile", "default"); r.status != 200 || r.body["reason"] != "signature_invalid" {
+		t.Errorf("a forged token: %+v", r)
 	}
 }

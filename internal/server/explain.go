@@ -36,6 +36,9 @@ func (s *Server) explain(c *fiber.Ctx) error {
 		return problem(c, fiber.StatusBadRequest, "bad-question", "The stage is one of connect, create, join, recheck.")
 	}
 	e := s.door.Load().Explain(c.Context(), &q, time.Now())
+	if e.HostMissing {
+		return problem(c, fiber.StatusBadRequest, "bad-question", "All else allows this token, but its profile has no domain, so that sub must be the host that asks: send that as host.")
+	}
 	for n, check := range e.Checks {
 		if check.Config != "" {
 			e.Checks[n].Config = s.config.Load().Where(check.Config)

@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -79,13 +77,14 @@ func (d *Desk) introspect(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
-	door, unavailable := d.Door(), false
+	door, unavailable, hostMissing := d.Door(), false, false
 	for _, q := range d.introspectionQuestions(c, raw) {
 		e := door.Explain(ctx, &q, time.Now())
 		if e.Allow {
-			return c.JSON(introspected(raw, q.Profile))
+			return c.JSON(introspected(&e, q.Profile))
 		}
 		unavailable = unavailable || e.Reason.Info().Unavailable
+		hostMissing = hostMissing || e.HostMissing
 		if e.Reason == reason.ProfileUnknown {
 			return oauthError(c, fiber.StatusBadRequest, "invalid_request", "There is no such profile.")
 		}
@@ -93,6 +92,9 @@ func (d *Desk) introspect(c *fiber.Ctx) error {
 	if unavailable {
 		c.Set(fiber.HeaderRetryAfter, "1")
 		return oauthError(c, fiber.StatusServiceUnavailable, "temporarily_unavailable", "Whether the token is good cannot be told at the moment; ask again.")
+	}
+	if hostMissing {
+		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "The profile has no domain, so that sub must be the host that asks: name it with host=…")
 	}
 	return c.JSON(introspection{})
 }
@@ -103,43 +105,23 @@ func (d *Desk) introspectionQuestions(c *fiber.Ctx, raw string) (qs []decide.Que
 	if host != "" || profile != "" {
 		return []decide.Question{{Token: raw, Stage: decide.Connect, Host: host, Profile: profile}}
 	}
-	for name, p := range d.Config().Profiles {
-		host := p.Domain
-		if host == "" {
-			host = name
-		}
-		qs = append(qs, decide.Question{Token: raw, Stage: decide.Connect, Host: host, Profile: name})
+	for name := range d.Config().Profiles {
+		qs = append(qs, decide.Question{Token: raw, Stage: decide.Connect, Profile: name})
 	}
 	slices.SortFunc(qs, func(a, b decide.Question) int { return strings.Compare(a.Profile, b.Profile) })
 	return qs
 }
 
-// introspected reads the claims of a token that has just been let in.
-func introspected(raw, profile string) introspection {
+// introspected tells the claims of a token that has just been let in, as they were judged: another reader of JSON might
+// see others in the same text.
+func introspected(e *decide.Explanation, profile string) introspection {
 	out := introspection{Active: true, TokenType: "Bearer", Profile: profile}
-	var claims struct {
-		Issuer    string          `json:"iss"`
-		Subject   string          `json:"sub"`
-		Audience  json.RawMessage `json:"aud"`
-		JTI       string          `json:"jti"`
-		Expires   float64         `json:"exp"`
-		IssuedAt  float64         `json:"iat"`
-		NotBefore float64         `json:"nbf"`
+	if e.Claims == nil {
+		return out
 	}
-	parts := strings.Split(raw, ".")
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		return out // cannot be: it was proven
-	}
-	out.Issuer, out.Subject, out.Audience, out.JTI = claims.Issuer, claims.Subject, claims.Audience, claims.JTI
-	out.Expires, out.IssuedAt, out.NotBefore = numericDate(claims.Expires), numericDate(claims.IssuedAt), numericDate(claims.NotBefore)
+	out.Issuer, out.Subject, out.JTI = e.Claims.Issuer, e.Claims.Subject, e.Claims.JTI
+	out.Audience, _ = e.Claims.Lookup("aud")
+	// In seconds (RFC 7519, section 2), whatever the issuer writes.
+	out.Expires, out.IssuedAt, out.NotBefore = e.Times.Expires/1000, e.Times.IssuedAt/1000, e.Times.NotBefore/1000
 	return out
-}
-
-// numericDate is in seconds (RFC 7519, section 2), also where the token has milliseconds.
-func numericDate(n float64) int64 {
-	if n >= 1e11 {
-		n /= 1000
-	}
-	return int64(math.Floor(n))
 }
