@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Line is one thing that the feed tells.
@@ -22,6 +23,9 @@ const (
 	remembered = 1 << 14
 	// lineKeys bounds one line.
 	lineKeys = 256
+	// aheadFor is how long a cursor may lie ahead of us: a node that is faster is so by milliseconds. Any longer, and it
+	// is of a history that the store has lost.
+	aheadFor = 2 * time.Second
 )
 
 // Feed hands out the keys of what was revoked. Subscribers read from one ring at their own pace: none can hold up the
@@ -108,8 +112,8 @@ func (f *Feed) cursor(seq uint64) string {
 	return f.epoch + "-" + strconv.FormatUint(seq, 10) + "-" + f.ring[seq%remembered].tag
 }
 
-// serves says whether the feed can go on from a cursor. One that lies ahead is of another node that is faster: it is
-// looked at again when we are there.
+// serves says whether the feed can go on from a cursor. One that lies ahead is of another node that is faster, or was: it
+// is looked at again when we are there.
 func (f *Feed) serves(cursor string) (seq uint64, ahead, ok bool) {
 	epoch, rest, _ := strings.Cut(cursor, "-")
 	number, tag, _ := strings.Cut(rest, "-")
@@ -129,11 +133,20 @@ func (f *Feed) Subscribe(ctx context.Context, cursor string) <-chan Line {
 	lines := make(chan Line)
 	go func() {
 		defer close(lines)
+		var lost <-chan time.Time
 		for {
-			line, changed := f.after(cursor)
+			line, changed, ahead := f.after(cursor)
+			if !ahead {
+				lost = nil
+			} else if lost == nil {
+				lost = time.After(aheadFor)
+			}
 			if changed != nil {
 				select {
 				case <-changed:
+					continue
+				case <-lost:
+					cursor = ""
 					continue
 				case <-ctx.Done():
 					return
@@ -150,16 +163,17 @@ func (f *Feed) Subscribe(ctx context.Context, cursor string) <-chan Line {
 	return lines
 }
 
-// after gives the next line behind a cursor, or what to wait for where there is none yet.
-func (f *Feed) after(cursor string) (Line, <-chan struct{}) {
+// after gives the next line behind a cursor, or what to wait for where there is none yet, and says whether the cursor lies
+// ahead of us.
+func (f *Feed) after(cursor string) (line Line, wait <-chan struct{}, ahead bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.epoch == "" {
-		return Line{}, f.changed // nothing loaded yet
+		return Line{}, f.changed, false // nothing loaded yet
 	}
 	seq, ahead, ok := f.serves(cursor)
 	if !ok {
-		return Line{Cursor: f.cursor(f.next - 1), Reset: true}, nil
+		return Line{Cursor: f.cursor(f.next - 1), Reset: true}, nil, false
 	}
 	var keys []Key
 	for ; !ahead && seq+1 < f.next && len(keys) < lineKeys; seq++ {
@@ -168,7 +182,7 @@ func (f *Feed) after(cursor string) (Line, <-chan struct{}) {
 		}
 	}
 	if len(keys) == 0 {
-		return Line{}, f.changed
+		return Line{}, f.changed, ahead
 	}
-	return Line{Cursor: f.cursor(seq), Keys: f.lock.names(keys)}, nil
+	return Line{Cursor: f.cursor(seq), Keys: f.lock.names(keys)}, nil, false
 }

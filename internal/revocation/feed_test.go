@@ -3,6 +3,8 @@ package revocation
 import (
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func loadedFeed(seq uint64) *Feed {
@@ -64,18 +66,58 @@ func TestFeed_CursorsThatCannotBeServedAreReset(t *testing.T) {
 		"": true, "e": true, "e-": true, "e-x": true, "e--1": true, "other-105-t": true, "e-99-t": true, "e-18446744073709551615-t": true,
 		"e-105": true, "e-105-lost": true, "e-100-t": false, "e-105-t": false,
 	} {
-		line, wait := f.after(cursor)
+		line, wait, _ := f.after(cursor)
 		if wait != nil || line.Reset != reset || line.Cursor != "e-110-t" {
 			t.Errorf("the cursor %q is answered %+v", cursor, line)
 		}
 	}
-	if _, wait := f.after("e-111-t"); wait == nil { // another node is a little ahead
+	if _, wait, ahead := f.after("e-111-t"); wait == nil || !ahead { // another node is a little ahead
 		t.Error("a cursor that lies just ahead was not waited for")
 	}
 	tell(f, 111, 112)
-	if line, _ := f.after("e-111-lost"); !line.Reset {
+	if line, _, _ := f.after("e-111-lost"); !line.Reset {
 		t.Error("a cursor into what a failover lost was served")
 	}
+}
+
+// A backup that was restored, and a failover that lost the last changes, go on in the same history from a lower number.
+func TestFeed_CursorsIntoALostTailAreResetBeforeLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		f := loadedFeed(100)
+		lines := f.Subscribe(ctx, "e-110-lost")
+		for seq := uint64(101); seq < 106; seq++ { // what is told meanwhile must not put it off
+			time.Sleep(aheadFor / 4)
+			tell(f, seq, seq)
+		}
+		select {
+		case line := <-lines:
+			if !line.Reset || line.Cursor == "" {
+				t.Errorf("a cursor that lay ahead for too long is answered %+v", line)
+			}
+		case <-time.After(time.Hour):
+			t.Error("a cursor into a lost tail is waited on for ever")
+		}
+	})
+}
+
+func TestFeed_CursorsOfAFasterNodeAreServedOnceWeAreThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		f := loadedFeed(100)
+		lines := f.Subscribe(ctx, "e-101-t")
+		time.Sleep(aheadFor / 2)
+		tell(f, 101, 101)
+		time.Sleep(2 * aheadFor)
+		tell(f, 102, 102)
+		if line := <-lines; line.Reset || len(line.Keys) != 1 {
+			t.Errorf("told %+v", line)
+		}
+	})
 }
 
 // A store that was emptied may come back with another secret, while sessions hold names under the old one.
@@ -85,7 +127,7 @@ func TestFeed_NamesUnderAnOldSecretAreStillTold(t *testing.T) {
 	old := f.lock.of(nil, &m)
 	f.restart(position{identity: Identity{Epoch: "e2", Secret: [16]byte{2}}}, nil)
 	tell(f, 1, 1)
-	line, _ := f.after("e2-0-")
+	line, _, _ := f.after("e2-0-")
 	told := map[string]bool{}
 	for _, key := range line.Keys {
 		told[key] = true
