@@ -237,6 +237,41 @@ func TestStore_TrimsAllowedFirstAndTheOldestFirst(t *testing.T) {
 	}
 }
 
+func TestStore_TrimsARedisThatIsFull(t *testing.T) {
+	server := serve(t, "--maxmemory-policy", "noeviction")
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: fresh()}, "n", Options{})
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(4000))); err != nil {
+		t.Fatal(err)
+	}
+	for h := int64(0); h < 12; h++ {
+		if err := s.writeSizeOf(t.Context(), place{firstHour() + h, "n"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	oldest := place{hourOf(audit.FirstK(storetest.Events(4000)[0].Time)), "n"}
+	s.opt.MaxSize = 1
+	client := direct(t, server)
+	limit := func(bytes string) {
+		if err := client.ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit("1")
+	if err := s.trim(t.Context()); err == nil || !strings.Contains(err.Error(), "OOM") {
+		t.Fatalf("Redis was to be full: %v", err)
+	}
+	if n := client.Exists(t.Context(), s.stream(oldest, classAllowed), s.stream(oldest, classOther)).Val(); n != 0 {
+		t.Error("nothing is deleted in a full Redis")
+	}
+	limit("0")
+	if err := s.trim(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if page, err := s.Query(t.Context(), audit.Query{Limit: 1}); err != nil || len(page.Events) == 0 {
+		t.Errorf("the newest hour is gone: %v", err)
+	}
+}
+
 func firstHour() int64 { return storetest.Now.Add(-12*time.Hour).UnixMilli() / hourMillis }
 
 func TestStore_ErasedBytesAreGone(t *testing.T) {

@@ -40,22 +40,25 @@ func (s *Store) trim(ctx context.Context) error {
 	if err := s.forgetExpired(ctx); err != nil {
 		return err
 	}
-	if err := s.writeSize(ctx); err != nil {
-		return err
-	}
+	// A Redis that is full takes no write, not even a number. It still deletes, which is what makes room again, also for the
+	// revocations beside us.
+	unwritten := s.writeSize(ctx)
 	if s.opt.MaxSize == 0 {
-		return nil
+		return unwritten
 	}
 	parts, err := s.sizes(ctx)
 	if err != nil {
-		return err
+		return errors.Join(unwritten, err)
 	}
 	for _, gone := range tooMuch(parts, s.opt.MaxSize) {
 		if err := s.drop(ctx, gone); err != nil {
-			return err
+			return errors.Join(unwritten, err)
+		}
+		if err := s.writeRest(ctx, gone); unwritten == nil {
+			unwritten = err
 		}
 	}
-	return nil
+	return unwritten
 }
 
 func (s *Store) forgetExpired(ctx context.Context) error {
@@ -157,14 +160,22 @@ func (s *Store) drop(ctx context.Context, gone doomed) error {
 	if err := s.client.Unlink(ctx, keys...).Err(); err != nil {
 		return err
 	}
-	if gone.all {
-		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			p.ZRem(ctx, s.base+"hours", gone.place.String())
-			p.HDel(ctx, s.base+"sizes", gone.place.String())
-			return nil
-		})
-		return err
+	if !gone.all {
+		return nil
 	}
-	// Its size is that of the rest from now on. Its own node writes it again only for the newest two hours.
+	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZRem(ctx, s.base+"hours", gone.place.String())
+		p.HDel(ctx, s.base+"sizes", gone.place.String())
+		return nil
+	})
+	return err
+}
+
+// writeRest gives a part that has lost its allowed rows the size of the rest. Its own node writes its size again only for
+// the newest two hours. What cannot be written is dropped once more by the next trimming, which does no harm.
+func (s *Store) writeRest(ctx context.Context, gone doomed) error {
+	if gone.all {
+		return nil
+	}
 	return s.client.HSet(ctx, s.base+"sizes", gone.place.String(), "0 "+strconv.FormatInt(gone.other, 10)).Err()
 }
