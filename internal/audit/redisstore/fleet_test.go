@@ -196,6 +196,33 @@ func TestStore_EverythingExpires(t *testing.T) {
 	}
 }
 
+func TestStore_ShorterRetentionHoldsForWhatIsThere(t *testing.T) {
+	server := serve(t)
+	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
+	const day = 24 * time.Hour
+	events := storetest.Events(2)
+	events[0].Time, events[0].UserID = time.Now().Add(-60*day), "findme-7731"
+	events[1].Time, events[1].UserID = time.Now().Add(-20*day), "findme-7732"
+	long := openAs(t, c, "n", Options{Retention: 90 * day, Now: time.Now})
+	if err := long.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	client := direct(t, server)
+	if !dumped(t, client, "7731") {
+		t.Fatal("the test does not see what it looks for")
+	}
+	short := openAs(t, c, "n", Options{Retention: 30 * day, Now: time.Now})
+	if err := short.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if gone, hour := dumped(t, client, "7731"), hourOf(audit.FirstK(events[0].Time)); gone || len(client.Keys(t.Context(), short.key(place{hour, "n"}, "*")).Val()) > 0 {
+		t.Error("Redis keeps what is past the retention of now")
+	}
+	if all := pagesOf(t, short, audit.Query{Limit: 10}); len(all) != 1 || all[0].UserID != events[1].UserID {
+		t.Errorf("%+v are left", all)
+	}
+}
+
 func TestStore_TrimsAllowedFirstAndTheOldestFirst(t *testing.T) {
 	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: fresh()}, "n", Options{})
 	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(4000))); err != nil { // eleven hours

@@ -34,10 +34,10 @@ type part struct {
 	allowed, other int64
 }
 
-// trim forgets hours whose keys have expired, writes down how much this node has written, and deletes the oldest hours
+// trim forgets hours that are past retention, writes down how much this node has written, and deletes the oldest hours
 // where all together are too much.
 func (s *Store) trim(ctx context.Context) error {
-	if err := s.forgetExpired(ctx); err != nil {
+	if err := s.forgetPast(ctx); err != nil {
 		return err
 	}
 	// A Redis that is full takes no write, not even a number. It still deletes, which is what makes room again, also for the
@@ -61,18 +61,16 @@ func (s *Store) trim(ctx context.Context) error {
 	return unwritten
 }
 
-func (s *Store) forgetExpired(ctx context.Context) error {
+// forgetPast deletes what is past retention. As a rule it has expired by itself; where retention was longer when it was
+// written it has not, and no question would ever reach it again.
+func (s *Store) forgetPast(ctx context.Context) error {
 	border := s.opt.Now().Add(-s.opt.Retention).UnixMilli()/hourMillis - 1
-	old, err := s.places(ctx, 0, border)
-	if err != nil || len(old) == 0 {
-		return err
+	past, err := s.places(ctx, 0, border)
+	for _, p := range past {
+		if err := s.drop(ctx, doomed{part: part{place: p}, all: true}); err != nil {
+			return err
+		}
 	}
-	pipeline := s.client.Pipeline()
-	for _, p := range old {
-		pipeline.ZRem(ctx, s.base+"hours", p.String())
-		pipeline.HDel(ctx, s.base+"sizes", p.String())
-	}
-	_, err = pipeline.Exec(ctx)
 	return err
 }
 
