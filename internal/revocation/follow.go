@@ -146,7 +146,7 @@ func (l *Ledger) position() position {
 
 // current notes that the index held all that the store held at ms. The caller holds mu.
 func (l *Ledger) current(ms int64) {
-	if ms > l.currentAt.Load() {
+	if at := l.currentAt.Load(); ms > at || at > l.opt.Now().UnixMilli() { // in the future: the clock was set back
 		l.currentAt.Store(ms)
 	}
 }

@@ -52,7 +52,8 @@ func (l *Ledger) stale(r Rules, now time.Time) bool {
 		limit = defaultStaleness
 	}
 	at := l.currentAt.Load()
-	return at == 0 || now.UnixMilli()-at > limit.Milliseconds()
+	age := now.UnixMilli() - at
+	return at == 0 || max(age, -age) > limit.Milliseconds() // current in the future: the clock was set back, and nobody can say
 }
 
 // awaitLoaded waits for the first load, for no longer than the store itself is waited for. Not even the store is asked

@@ -107,6 +107,34 @@ func TestJudge_AsksTheStoreWhereTheIndexIsTooOld(t *testing.T) {
 	}
 }
 
+// clock is a node's clock, which can be set.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func TestJudge_AClockThatIsSetBackMakesNoIndexFresh(t *testing.T) {
+	behind, c := &line{Store: store(t)}, new(clock)
+	l := revocation.Open(behind, revocation.Options{Heartbeat: 50 * time.Millisecond, Now: c.now})
+	t.Cleanup(func() { l.Close() })
+	<-l.Loaded()
+	unavailable := func() bool {
+		_, problem := l.Judge(t.Context(), marks("b"), quick, c.now())
+		return problem != nil && problem.Code == reason.RevocationUnavailable
+	}
+	behind.cut.Store(true)
+	c.ahead.Store(int64(-time.Hour))
+	if !unavailable() {
+		t.Error("cut off as the clock was set back, the index counts as fresh")
+	}
+	behind.cut.Store(false)
+	storetest.Eventually(t, "the index is current by the clock as it is now", func() bool {
+		asked := l.Stats().Asked
+		return !unavailable() && l.Stats().Asked == asked
+	})
+	behind.cut.Store(true)
+	storetest.Within(t, 10*time.Second, "the index grows old by the clock as it is now", unavailable)
+}
+
 // gated is a store whose entries are given once the gate is open.
 type gated struct {
 	revocation.Store
