@@ -2,6 +2,7 @@ package room
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -82,6 +83,18 @@ func TestRoom_NamesCompareAfterPreparation(t *testing.T) {
 		{jitsi, names("\xff"), "room@conference.example.com", mismatch},
 		{jitsi, names("room@conference.example.com"), "room@conference.example.com", mismatch},
 	})
+}
+
+// XMPP forbids that a node mixes directions, but sees nothing of what Jitsi's client encodes.
+func TestRoom_NamesFromRightToLeftMayHoldDigitsAndLatinLetters(t *testing.T) {
+	for _, name := range []string{"פגישה", "פגישה 5", "5 פגישה", "Team פגישה", "اجتماع", "اجتماع-2", "اجتماع ۲", "جلسه\u200cی ما"} {
+		encoded := strings.ToLower(url.PathEscape(strings.ToLower(name)))
+		run(t, []asked{
+			{jitsi, names(name), encoded + "@conference.example.com", allowed},
+			{jitsi, names(encoded), encoded + "@conference.example.com", allowed},
+			{jitsi, names(name + "5"), encoded + "@conference.example.com", mismatch},
+		})
+	}
 }
 
 func TestRoom_StarIsAnyRoom(t *testing.T) {

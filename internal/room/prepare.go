@@ -19,6 +19,8 @@ type profile struct {
 	prohibited []stringprep.Set
 	// plain holds the ASCII bytes that the profile leaves as they are: the fast path of nearly every name.
 	plain [utf8.RuneSelf]bool
+	// anyDirection: text from left to right and from right to left may stand together.
+	anyDirection bool
 }
 
 var (
@@ -32,8 +34,9 @@ var (
 	nodeProfile = newProfile(stringprep.TableC1_1, stringprep.TableC2_1, forbiddenInNode)
 	nameProfile = newProfile()
 	// decodedProfile is nodeprep for a name whose percent-encoding was undone: what clients encode because a node
-	// must not hold it (a space, an @) is welcome here, control characters are not.
-	decodedProfile = newProfile(stringprep.TableC2_1)
+	// must not hold it (a space, an @) is welcome here, control characters are not. So is a Hebrew name that ends with a
+	// digit: XMPP, which forbids that, saw nothing but ASCII.
+	decodedProfile = newProfile(stringprep.TableC2_1).inAnyDirection()
 )
 
 func newProfile(also ...stringprep.Set) *profile {
@@ -41,6 +44,11 @@ func newProfile(also ...stringprep.Set) *profile {
 	for c := range p.plain {
 		p.plain[c] = !('A' <= c && c <= 'Z') && !p.forbids(rune(c))
 	}
+	return p
+}
+
+func (p *profile) inAnyDirection() *profile {
+	p.anyDirection = true
 	return p
 }
 
@@ -153,7 +161,7 @@ func (p *profile) allows(s string) bool {
 		left = left || last == bidi.L
 		right = right || rightToLeft(last)
 	}
-	if !right {
+	if !right || p.anyDirection {
 		return true
 	}
 	return !left && rightToLeft(first) && rightToLeft(last)
