@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"expand": expand, "mode": mode, "start": startNode, "redis": startRedis, "serving": serving, "says": says, "ask": ask, "follow": follow,
+			"expand": expand, "mode": mode, "start": startNode, "unheard": startUnheard, "redis": startRedis, "serving": serving, "says": says, "ask": ask, "follow": follow,
 			"certificate": certificate, "exits": exits, "foreign": foreign, "owned": owned,
 		},
 		Condition: func(name string) (bool, error) {
@@ -91,7 +91,20 @@ func serving(ts *testscript.TestScript, _ bool, _ []string) {
 // startNode is start ARGS...: runs usher serve in the background, until the script ends, and returns when it is up. Its
 // process id is $NODE.
 func startNode(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := exec.Command(usherBinary(ts), append([]string{"serve"}, args...)...)
+	runNode(ts, exec.Command(usherBinary(ts), append([]string{"serve"}, args...)...))
+}
+
+// startUnheard is unheard: like start, but nobody reads the node's stdout any more once it is up.
+func startUnheard(ts *testscript.TestScript, _ bool, _ []string) {
+	pipe := ts.MkAbs("stdout.pipe")
+	ts.Check(syscall.Mkfifo(pipe, 0o600))
+	reader, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	ts.Check(err)
+	defer reader.Close()
+	runNode(ts, exec.Command("sh", "-c", `exec "$0" serve >"$1"`, usherBinary(ts), pipe))
+}
+
+func runNode(ts *testscript.TestScript, cmd *exec.Cmd) {
 	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "USHER_LISTEN=" + ts.Getenv("VERIFY"), "USHER_ADMIN_LISTEN=" + ts.Getenv("ADMIN")}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

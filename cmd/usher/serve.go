@@ -36,6 +36,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	if err != nil {
 		return err
 	}
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the sink or the log may go; the node stays
 	memory.Govern()
 	log := newLogger(cfg.Log, s.err)
 	for _, w := range warnings {

@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/usher-im/usher/internal/audit"
 	auditredis "github.com/usher-im/usher/internal/audit/redisstore"
@@ -102,7 +104,11 @@ func openSink(cfg *config.Config, out io.Writer, log *slog.Logger) (*audit.Sink,
 	if cfg.Audit.SinkPath == "-" {
 		return audit.NewSink(unclosed{out}, format, log), nil
 	}
-	f, err := os.OpenFile(cfg.Audit.SinkPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	// A named pipe would keep serve waiting for its reader.
+	f, err := os.OpenFile(cfg.Audit.SinkPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, syscall.ENXIO) {
+		return nil, fmt.Errorf("audit.sink_path (%s) names %s, a pipe that nobody reads: start its reader first", cfg.Where("audit.sink_path"), cfg.Audit.SinkPath)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("audit.sink_path (%s) cannot be written: %w", cfg.Where("audit.sink_path"), err)
 	}

@@ -180,7 +180,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	}
 	err = errors.Join(waited, p.spill.close(p.written.Load(), safe))
 	if p.opt.Sink != nil {
-		err = errors.Join(err, p.opt.Sink.close())
+		err = errors.Join(err, p.opt.Sink.close(ctx))
 	}
 	return err
 }

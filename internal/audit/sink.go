@@ -2,11 +2,11 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 )
 
@@ -17,7 +17,7 @@ type Sink struct {
 	format func([]byte, *Event) []byte
 	log    *slog.Logger
 	queue  chan []byte
-	done   sync.WaitGroup
+	done   chan struct{}
 	shed   atomic.Int64
 }
 
@@ -25,8 +25,8 @@ const sinkQueue = 16 << 10
 
 // NewSink writes to w, which it closes at the end. The format is AppendJSON or AppendOCSF.
 func NewSink(w io.WriteCloser, format func(dst []byte, e *Event) []byte, log *slog.Logger) *Sink {
-	s := &Sink{w: w, format: format, log: log, queue: make(chan []byte, sinkQueue)}
-	s.done.Go(s.run)
+	s := &Sink{w: w, format: format, log: log, queue: make(chan []byte, sinkQueue), done: make(chan struct{})}
+	go s.run()
 	return s
 }
 
@@ -40,6 +40,7 @@ func (s *Sink) offer(data []byte) {
 }
 
 func (s *Sink) run() {
+	defer close(s.done)
 	var buf []byte
 	var failing bool
 	for data := range s.queue {
@@ -63,9 +64,14 @@ func (s *Sink) run() {
 	}
 }
 
-func (s *Sink) close() error {
+// close waits for what was taken to be written, until ctx ends: a reader may have stopped reading for good.
+func (s *Sink) close(ctx context.Context) error {
 	close(s.queue)
-	s.done.Wait()
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		return fmt.Errorf("the audit sink did not take the last events: %w", ctx.Err())
+	}
 	if err := s.w.Close(); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		return fmt.Errorf("close the audit sink: %w", err)
 	}

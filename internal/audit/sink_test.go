@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -54,6 +55,18 @@ func TestSink_ShowsEveryEventInEitherShape(t *testing.T) {
 	}
 }
 
+func TestSink_StuckReaderDoesNotHoldUpTheEnd(t *testing.T) {
+	w := &pipeEnd{hold: make(chan struct{})}
+	defer close(w.hold)
+	p, _ := start(t, &shelf{}, Options{Sink: NewSink(w, AppendJSON, slog.Default())})
+	p.Record(numbered(1))
+	ctx, cancel := context.WithCancel(soon(t))
+	cancel()
+	if err := p.Close(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the audit sink") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestSink_SlowReaderHoldsUpNobody(t *testing.T) {
 	w := &pipeEnd{hold: make(chan struct{})}
 	store := &shelf{}
@@ -78,7 +91,7 @@ func TestSink_BrokenPipeIsSaidOnce(t *testing.T) {
 	for range 100 {
 		s.offer(Pack(nil, &e))
 	}
-	if err := s.close(); err != nil {
+	if err := s.close(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(log.String(), "\n"); n != 1 {
