@@ -110,15 +110,15 @@ func (s *Store) replicas(ctx context.Context, info redisconn.Info) (int, error) 
 	connected, _ := strconv.Atoi(info["connected_slaves"])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.asked) > replicasFor {
+	switch {
+	case s.client.Single():
+		s.known = max(s.known, connected)
+	case time.Since(s.asked) > replicasFor:
 		known, err := s.client.Replicas(ctx, s.key("meta"))
 		if err != nil {
 			return 0, err
 		}
 		s.known, s.asked = known, time.Now()
-	}
-	if s.client.Single() {
-		s.known = max(s.known, connected)
 	}
 	return max(s.known, connected), nil
 }
