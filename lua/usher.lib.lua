@@ -55,7 +55,8 @@ local function quick(text, at)
 	local list = first == 91 and {} or { a = nil, b = nil, c = nil, d = nil }; -- an object has room for four at once
 	repeat
 		if first == 91 then key, at = key + 1, at + 1;
-		else stop = find(text, '":', at + 2, true); key, at = sub(text, at + 2, stop - 1), stop + 2; end
+		else stop = find(text, '"', at + 2, true); -- what a token signed may have spaces around its names; not here
+			key, at = byte(text, at + 1) == 34 and byte(text, stop + 1) == 58 and sub(text, at + 2, stop - 1) or error(), stop + 2; end
 		list[key], at = quick(text, at);
 	until byte(text, at) ~= 44; -- a comma
 	return byte(text, at) == first + 2 and list or error(), at + 1;
@@ -131,7 +132,6 @@ function lib.asker(http)
 		local request = client.post("/v1/verify", done, lib.encode(question));
 		wait();
 		local status, text = request[1], request[2];
-		request[2] = nil; -- the request is kept for a while, and need not keep this
 		if status ~= 200 and status ~= 503 then module:log(status and "error" or "warn", "No verdict: %s", status and "HTTP " .. status or text); end
 		return lib.read(status, text, request[3]);
 	end

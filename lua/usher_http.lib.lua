@@ -29,7 +29,7 @@ local function new(urls, timeout, credential)
 	local connect, resolver = require "net.connect".connect, require "net.resolvers.basic".new;
 	local add_timer, now, queue = require "util.timer".add_task, require "util.time".monotonic, require "util.queue".new;
 
-	local endpoints, links, listener, ended = {}, {}, {}, {}; -- a link is a connection and the request that it carries
+	local endpoints, links, listener = {}, {}, {}; -- a link is a connection and the request that it carries
 	for i, url in ipairs(urls) do
 		local authority, path = url:match("^http://([^/]+)(.-)/*$");
 		local host, port = (authority or ""):match("^%[?(..-)%]?:?(%d*)$");
@@ -38,16 +38,14 @@ local function new(urls, timeout, credential)
 			after = " HTTP/1.1\r\nHost: " .. authority .. (credential and "\r\nAuthorization: Bearer " .. credential or "")
 				.. "\r\nContent-Type: application/json\r\nContent-Length: " };
 	end
-	-- All requests in the order of their deadlines, linked by next; ended is the last whose time was up.
-	local last, sweeping, expiring = ended, false, false;
+	local pending, sweeping, expiring = {}, false, false; -- pending: the requests that have no answer yet
 
 	local function after(at) return endpoints[at.i % #endpoints + 1]; end
 
-	-- A request stays in the line until its time is up, but nothing of what it held, which is the whole of a session.
 	local function finish(request, status, text, at)
 		local callback = request.callback;
 		if not callback then return; end
-		request.callback, request[1], request[2], request[3] = nil, status, text, at;
+		pending[request], request.callback, request[1], request[2], request[3] = nil, nil, status, text, at;
 		callback();
 	end
 
@@ -98,16 +96,15 @@ local function new(urls, timeout, credential)
 	end
 
 	local function sweep()
-		local time, half, request = now(), #endpoints > 1 and timeout / 2 or timeout, ended.next;
+		local time, half, due = now(), #endpoints > 1 and timeout / 2 or timeout, {};
+		for request in pairs(pending) do if request.start + half <= time then due[#due + 1] = request; end end
 		expiring = true; -- so that nothing is begun whose time is up in this same sweep
-		while request and request.start + half <= time do
+		for _, request in ipairs(due) do
 			local late = request.start + timeout <= time;
-			if late then ended = request; end
 			if late and request.callback then drop(request.link); finish(request, nil, ("no answer within %g s"):format(timeout)); end
 			if not late and request.callback and request.attempt == 1 then drop(request.link); attempt(request, after(request.at)); end
-			request = request.next;
 		end
-		expiring, sweeping = false, ended.next ~= nil;
+		expiring, sweeping = false, next(pending) ~= nil;
 		for _, at in ipairs(endpoints) do serve(at); end
 		return sweeping and 0.05 or nil;
 	end
@@ -116,7 +113,7 @@ local function new(urls, timeout, credential)
 
 	function listener.onconnect(conn)
 		conn:setoption("tcp-nodelay", true);
-		if links[conn].dead then conn:close(); else send(links[conn], links[conn].request); end
+		if links[conn].dead then links[conn] = nil; conn:close(); else send(links[conn], links[conn].request); end
 	end
 
 	function listener.onincoming(conn, data)
@@ -144,7 +141,7 @@ local function new(urls, timeout, credential)
 
 	return function (path, callback, a, b, c)
 		local request = { a, b, c, path = path, callback = callback, start = now(), attempt = 0 };
-		last.next, last, sweeping = request, request, sweeping or add_timer(0.05, sweep);
+		pending[request], sweeping = true, sweeping or add_timer(0.05, sweep);
 		attempt(request, endpoints[1]);
 		return request;
 	end;

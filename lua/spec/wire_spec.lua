@@ -82,6 +82,14 @@ describe("an answer", function ()
 			assert.are_not.equal(plain, text);
 			assert.same(read, usher.read(200, text));
 		end
+		-- What a token signed is passed on as somebody's library wrote it.
+		local user = { id = "u-1", name = "Zoë", moderator = true };
+		for mark in ("{}:,"):gmatch(".") do
+			for _, spaced in ipairs { mark .. " ", " " .. mark } do
+				local context = ('{"user":{"name":"Zoë","id":"u-1","moderator":true},"group":"staff"}'):gsub(mark, spaced);
+				assert.same(user, usher.read(200, '{"allow":true,"decision_id":"01J","context":' .. context .. "}").context.user);
+			end
+		end
 		assert.same({ x = 1.5, y = 2e3 }, usher.read(200, '{"allow":true,"decision_id":"01J","context":{"x":1.5,"y":2e3}}').context);
 	end);
 
