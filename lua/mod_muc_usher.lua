@@ -13,6 +13,8 @@ local host, muc_ns, jitsi_ns = module.host, "http://jabber.org/protocol/muc", "h
 local allowlist = module:get_option_set("usher_allowlist", {}) + module:get_option_set("token_verification_allowlist", {});
 local s2s_allow, apply = module:get_option_set("usher_s2s_allow", {}), module:get_option_set("usher_apply", { "affiliation", "room_policy" });
 local moderation_needs_token = module:get_option_boolean("token_verification_require_token_for_moderation");
+-- With s2s_bidi other servers' stanzas come by the streams that we opened, too.
+local remote = { s2sin = true, s2sout = true };
 -- The verdicts are those on the joins that are being redone, by their stanza.
 local count_exempt, verdicts = module:measure("exempt", "counter"), setmetatable({}, { __mode = "k" });
 
@@ -22,10 +24,10 @@ local function is_admin(address)
 	return role.name == "prosody:admin" or role.name == "prosody:operator";
 end
 
+local function exempts(from) return is_admin(jid.bare(from)) or allowlist:contains(jid.bare(from)) or allowlist:contains(jid.host(from)); end
+
 local function is_exempt(origin, from)
-	local address, domain = jid.bare(from), jid.host(from);
-	local exempt = is_admin(address) or allowlist:contains(domain) or allowlist:contains(address)
-		or origin.type == "s2sin" and s2s_allow:contains(domain);
+	local exempt = exempts(from) or remote[origin.type] and s2s_allow:contains(jid.host(from));
 	if exempt then count_exempt(1); module:log("info", "%s is exempt from being asked about", from); end
 	return exempt;
 end
@@ -41,11 +43,13 @@ end
 -- Waiting inside the hook and then going on would go on with what was true before: two first joins would make two
 -- rooms. So a join is judged, and then its stanza is handled once more from the start, with the verdict at hand.
 local function judge(origin, stanza, question)
+	local token = origin.auth_token;
 	-- The host that let a session in asks for it; a session of no such host shows what it has.
 	local ok, answer = pcall((prosody.hosts[question.host] or prosody).events.fire_event, "usher-ask", { session = origin, question = question });
 	if ok and not answer then ok, answer = pcall(ask_directly, origin, question); end
 	if not ok then module:log("error", "A join failed by an error: %s", answer); end
 	answer = origin.usher_refused or ok and answer or usher.no_verdict;
+	if origin.auth_token ~= token and not origin.destroyed then return judge(origin, stanza, question); end -- it came back with another
 	if origin.destroyed then return; elseif not answer.allow then return refuse(origin, stanza, answer); end
 	answer.stage, verdicts[stanza] = question.stage, answer;
 	prosody.core_post_stanza(origin, stanza);
@@ -60,7 +64,7 @@ local function gate(stage)
 		-- A room that went while we asked is one that does not exist, which is another question.
 		if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
 		if is_exempt(origin, stanza.attr.from) then return; end
-		if origin.type == "s2sin" then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
+		if remote[origin.type] then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
 		local question = { stage = stage, host = origin.host or host, room = event.room.jid };
 		question.room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;
 		if async.ready() then judge(origin, stanza, question);
@@ -85,9 +89,10 @@ local function settle_in(event)
 	elseif newcomer and not knows then
 		return; -- a lobby or its members decide
 	end
-	if not affiliation or current == "outcast" or current == affiliation then return; end
-	room:set_affiliation(true, occupant.bare_jid, affiliation);
-	occupant.role = room:get_default_role(affiliation);
+	if not affiliation or current == "outcast" or current == affiliation and verdict.stage ~= "create" then return; end
+	local given = event.origin.usher_given or {};
+	event.origin.usher_given, given[room.jid] = given, affiliation;
+	if current ~= affiliation then room:set_affiliation(true, occupant.bare_jid, affiliation); occupant.role = room:get_default_role(affiliation); end
 end
 
 -- Lobby rooms are made by Jitsi's mod_muc_lobby_rooms; these are its events, which nobody hears where it is not loaded.
@@ -105,6 +110,8 @@ local function guard_moderation(event)
 	return refuse(event.origin, event.stanza, { condition = "not-allowed", text = "Guests may not change this room." });
 end
 
+-- mod_auth_usher asks again about those who are inside, but not about whom nobody has asked about at the door.
+module:hook_global("usher-exempt", function (event) return event.host == host and exempts(event.from) or nil; end);
 -- 99, as upstream's check of tokens: after token_no_wildcard (100), before limits, locks and lobby.
 module:hook("muc-room-pre-create", gate("create"), 99);
 module:hook("muc-occupant-pre-join", gate("join"), 99);

@@ -1,26 +1,52 @@
 -- Who may no longer stay: follows the verifier's feed, asks again about the sessions that it puts in question, and
 -- puts out those that are denied. Resumed sessions are judged here as well, by their new token.
 
-local async, http, jid, now = require "util.async", require "net.http", require "util.jid", require "util.time".monotonic;
+local async, http, jid, st, now = require "util.async", require "net.http", require "util.jid", require "util.stanza", require "util.time".monotonic;
 local destroy_session, urlencode, host = require "core.sessionmanager".destroy_session, require "util.http".urlencode, module.host;
 
 return function (usher, ask, client)
 	local feed, holders, eject = {}, {}, module:get_option_boolean("usher_eject", true); -- holders: revocation key → its sessions
 	-- Without a cursor, as after a reload, the feed begins by asking about everybody: nothing that was in doubt is forgotten.
 	local current, cursor, seen, attempts, doubt = nil, nil, 0, 0, nil;
+	usher.news = now(); -- unlike what an earlier load has counted to
+
+	local function find_room(address)
+		local modules = (prosody.hosts[jid.host(address)] or {}).modules or {};
+		return modules.muc and modules.muc.get_room_from_jid(jid.bare(address)), modules.muc_usher;
+	end
 
 	-- Where a session sits, and the room that is asked about for it: for a breakout room that is its main room, whose check
 	-- has let the session in (Jitsi's plugin sets main). Gated are the seats that there is anything to ask about.
 	local function seats(session, gated)
 		local found, main = {}, session.jitsi_breakout_main_jid;
 		for address in pairs(session.directed or {}) do
-			local modules = (prosody.hosts[jid.host(address)] or {}).modules or {};
-			local room = modules.muc and modules.muc.get_room_from_jid(jid.bare(address));
-			local occupant, asked = room and room:get_occupant_by_real_jid(session.full_jid), room and modules.muc_usher and room.jid or main;
-			local seat = occupant and { room = room, nick = occupant.nick, asked = asked, main = asked == main and main };
+			local room, gate = find_room(address);
+			local asked = room and gate and room.jid or main;
+			if asked and prosody.events.fire_event("usher-exempt", { host = jid.host(asked), from = session.full_jid }) then asked = nil; end
+			local seat = room and room:get_occupant_by_real_jid(session.full_jid) and { room = room, asked = asked, main = asked == main and main };
 			if seat and (asked or not gated) then found[#found + 1] = seat; end
 		end
 		return found;
+	end
+
+	-- Takes a session out, under whatever nick it sits by now. Somebody's other session there has a token of its own.
+	local function unseat(session, room, text)
+		local me, occupant = session.full_jid, room:get_occupant_by_real_jid(session.full_jid);
+		if occupant and next(occupant.sessions, (next(occupant.sessions))) then
+			room:handle_normal_presence(session, st.presence { type = "unavailable", from = me, to = occupant.nick });
+		elseif occupant then room:set_role(true, occupant.nick, nil, text); end
+	end
+
+	-- What a token gave a session in a room becomes what its new one gives, or goes with the session: usernames do not come back.
+	local function regrade(session, address, affiliation)
+		local given = (session.usher_given or {})[address];
+		local user, room = given and jid.bare(session.full_jid), given and given ~= affiliation and find_room(address);
+		if not room or room:get_affiliation(user) ~= given then return; end
+		for _, other in pairs((prosody.bare_sessions[user] or {}).sessions or {}) do
+			if other ~= session and room:get_occupant_by_real_jid(other.full_jid) then return; end -- one person's other device
+		end
+		session.usher_given[address] = affiliation;
+		room:set_affiliation(true, user, affiliation);
 	end
 
 	local function put_out(session, answer, id)
@@ -31,7 +57,7 @@ return function (usher, ask, client)
 			local report = { decision_id = answer.decision_id, session = id, outcome = session.destroyed and outcome or "failed" };
 			client.post("/v1/report", function () end, usher.encode(report));
 		end
-		for _, seat in ipairs(seats(session)) do seat.room:set_role(true, seat.nick, nil, answer.text); end
+		for _, seat in ipairs(seats(session)) do unseat(session, seat.room, answer.text); end
 		session.usher_refused = answer; -- for joins in the meantime
 		-- BOSH tells nobody that it closes: the session would hibernate and could be resumed.
 		if session.bosh_wait then module:fire_event("pre-session-close", { session = session, reason = reason }); end
@@ -43,11 +69,14 @@ return function (usher, ask, client)
 	-- Asks about a session as a whole, or about one seat of it.
 	local function recheck(session, seat)
 		if session.destroyed then return; end
-		local id, at, closed = session.usher_id, seat or seats(session, true)[1] or {}, seat and seat.room._data.allowUnauthenticatedAccess == false;
+		local id, token, at, room = session.usher_id, session.auth_token, seat or seats(session, true)[1] or {}, seat and seat.room;
+		local closed = room and room._data.allowUnauthenticatedAccess == false;
 		local answer = ask(session, { stage = "recheck", host = host, room = at.asked, room_requires_auth = closed });
+		if session.auth_token ~= token and not session.destroyed then return; end -- it came back with another, and is asked about by that
 		if answer.unavailable then return module:add_timer(2, function () doubt(session, seat); end); end
-		if answer.allow then session.jitsi_breakout_main_jid = at.main or session.jitsi_breakout_main_jid; return usher.watch(session, usher.news); end
-		if seat then seat.room:set_role(true, seat.nick, nil, answer.text); else put_out(session, answer, id); end
+		if answer.allow then session.jitsi_breakout_main_jid = at.main or session.jitsi_breakout_main_jid; usher.watch(session, usher.news);
+		elseif room then unseat(session, room, answer.text); else put_out(session, answer, id); end
+		if room then regrade(session, room.jid, answer.affiliation); end
 	end
 
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
@@ -76,7 +105,7 @@ return function (usher, ask, client)
 
 	local function read(line)
 		local item, doubtful = usher.decode(line), {};
-		seen, cursor = now(), item.cursor or cursor;
+		seen, cursor = now(), type(item.cursor) == "string" and item.cursor or cursor;
 		if item.keys or item.reset then usher.news = usher.news + 1; end
 		local function add(key) for session in pairs(holders[key] or {}) do doubtful[session] = true; end end
 		for _, key in ipairs(item.keys or {}) do add(key); end
@@ -116,7 +145,10 @@ return function (usher, ask, client)
 	module:hook("smacks-hibernation-end", function (event) adopt(event.resumed, event.origin); end);
 	module:hook_global("c2s-session-updated", function (event) adopt(event.session, event.from_session); end, 2); -- before Jitsi's, at 1
 	module:hook("resource-bind", function (event) usher.watch(event.session, event.session.usher_news); end);
-	module:hook("resource-unbind", function (event) hold(event.session, nil); end);
+	module:hook("resource-unbind", function (event)
+		hold(event.session, nil);
+		for address in pairs(event.session.usher_given or {}) do regrade(event.session, address); end
+	end, -10); -- when it has left its rooms
 
 	if not eject then return feed; end
 	for _, session in pairs(prosody.full_sessions) do if session.host == host then usher.watch(session, usher.news); end end

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -29,6 +30,7 @@ type Gate struct {
 	questions []Question
 	closed    chan struct{} // nil: open; else closed by Release
 	instead   http.HandlerFunc
+	late      string // the stage whose answers are held back
 	changed   chan struct{}
 
 	following sync.Once
@@ -96,6 +98,14 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, verifier http.Handle
 	g.mu.Lock()
 	g.questions = append(g.questions, q)
 	held, instead := g.closed, g.instead
+	switch g.late {
+	case "":
+	case q.Stage:
+		verifier = afterwards(held, verifier)
+		fallthrough
+	default:
+		held = nil
+	}
 	g.wake()
 	g.mu.Unlock()
 	if held != nil {
@@ -121,10 +131,37 @@ func (g *Gate) Hold() {
 	}
 }
 
+// HoldAnswers lets questions through from now on, and keeps the answers to those of one stage until Release: they are
+// judged by what was true when they came.
+func (g *Gate) HoldAnswers(stage string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.late = stage
+	if g.closed == nil {
+		g.closed = make(chan struct{})
+	}
+}
+
+func afterwards(told <-chan struct{}, verifier http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		kept := httptest.NewRecorder()
+		verifier(kept, r)
+		select {
+		case <-told:
+		case <-r.Context().Done():
+			return
+		}
+		maps.Copy(w.Header(), kept.Header())
+		w.WriteHeader(kept.Code)
+		_, _ = w.Write(kept.Body.Bytes())
+	}
+}
+
 // Release lets the waiting questions, and later ones, through.
 func (g *Gate) Release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.late = ""
 	if g.closed != nil {
 		close(g.closed)
 		g.closed = nil

@@ -196,24 +196,29 @@ func TestDropIn_APlainAnonymousHostIsUntouched(t *testing.T) {
 	})
 }
 
-// Upstream lets every user of every other server in.
+// Upstream lets every user of every other server in. With s2s_bidi, stanzas of other servers come by streams that this
+// server opened, too.
 func TestDropIn_OtherServersUsersAreAdmittedOnlyWhenListed(t *testing.T) {
-	each(t, e2e.Setup{MUC: `usher_s2s_allow = { "visitors.example.com" }`}, func(t *testing.T, s *e2e.Stack) {
+	each(t, e2e.Setup{Profiles: guestsWelcome, MUC: `usher_s2s_allow = { "visitors.example.com", "bidi.example.com" }`}, func(t *testing.T, s *e2e.Stack) {
 		host := s.Login(t, e2e.Who{Token: user(t, "host")})
 		host.MustJoin("daily", "host")
-		for from, want := range map[string]string{"visitors.example.com": "", "elsewhere.example.com": "not-allowed"} {
+		for _, c := range []struct{ stream, from, want string }{
+			{"s2sin", "visitors.example.com", ""}, {"s2sin", "elsewhere.example.com", "not-allowed"},
+			{"s2sout", "bidi.example.com", ""}, {"s2sout", "elsewhere.example.com", "not-allowed"},
+		} {
+			stream, from, want := c.stream, c.from, c.want
 			var got string
 			s.Lua(t, fmt.Sprintf(`local st, answer = require "util.stanza", "";
-				local origin = { type = "s2sin", log = module._log, send = function (stanza)
+				local origin = { type = %[2]q, log = module._log, send = function (stanza)
 					local _, condition = stanza:get_error();
 					answer = condition or "";
 				end };
 				local join = st.presence({ from = "somebody@%[1]s/x", to = "daily@conference.meet.example.com/%[1]s" })
 					:tag("x", { xmlns = "http://jabber.org/protocol/muc" }):up();
 				prosody.core_post_stanza(origin, join);
-				return answer;`, from), &got)
+				return answer;`, from, stream), &got)
 			if got != want {
-				t.Errorf("a user of %s was answered with %q, want %q", from, got, want)
+				t.Errorf("a user of %s, by %s, was answered with %q, want %q", from, stream, got, want)
 			}
 			if want == "" {
 				host.MustExpect("the listed server's user", func(e *client.Element) bool {

@@ -57,3 +57,59 @@ func (s *scene) resume(t *testing.T, via e2e.Via, as, token, id string) (*e2e.Vi
 	v.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>`, id)
 	return v, v.MustExpect("an answer to the resumption", managed("resumed", "failed")).Name()
 }
+
+// She is asked about by her revoked token, and comes back with a good one before the answer is there.
+func TestResume_WhoCameBackMeanwhileIsNotPutOutForTheTokenThatSheHadBefore(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		s.enter(t, e2e.Who{Token: holder(t, "host")}, "daily", "host")
+		alice := s.enter(t, e2e.Who{Token: holder(t, "alice")}, "daily", "alice")
+		id := s.hibernate(t, alice)
+		s.Gate.HoldAnswers("recheck")
+		s.revoke(t, jti("alice"))
+		if _, err := s.Gate.Arrived(e2e.Context(t), "recheck", 1); err != nil {
+			t.Fatal(err)
+		}
+		later := e2e.Token(t, e2e.Claims{"jti": "later", "context": e2e.Claims{"user": e2e.Claims{"id": "alice"}}})
+		back, answer := s.resume(t, e2e.WebSocket, "", later, id)
+		if answer != "resumed" {
+			t.Fatalf("the resumption %s", answer)
+		}
+		if _, err := s.Gate.Arrived(e2e.Context(t), "recheck", 2); err != nil { // by the new token
+			t.Fatal(err)
+		}
+		s.Gate.Release()
+		s.enter(t, e2e.Who{Token: holder(t, "witness")}, "daily", "witness")
+		if _, err := back.Ping(e2e.Context(t)); err != nil {
+			t.Errorf("she was put out: %v", err)
+		}
+	})
+}
+
+// One person has two devices, each with a token of its own, under one username and one nick.
+func TestRevoke_TheOtherDeviceUnderTheSameNickKeepsItsSeat(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		host := s.enter(t, e2e.Who{Token: holder(t, "host")}, "daily", "host")
+		first := s.enter(t, e2e.Who{Token: holder(t, "alice")}, "daily", "alice")
+		name, _, _ := strings.Cut(first.JID, "@")
+		second := s.Connect(t, e2e.Who{Via: e2e.TCP})
+		second.MustExpect("stream features", func(e *client.Element) bool { return e.Name() == "features" })
+		other := e2e.Token(t, e2e.Claims{"jti": "other", "context": e2e.Claims{"user": e2e.Claims{"id": "alice"}}})
+		ctx := e2e.Context(t)
+		if err := second.AuthenticateBy(ctx, "OAUTHBEARER", "n,a="+name+"@meet.example.com,\x01auth=Bearer "+other+"\x01\x01"); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Bind(ctx); err != nil {
+			t.Fatal(err)
+		}
+		second.MustJoin("daily", "alice")
+		s.revoke(t, jti("alice"))
+		if err := first.Ended(ctx); err == nil {
+			t.Error("the revoked device's stream ended without an error")
+		}
+		// What the one left behind says is heard by the others: it has a seat.
+		second.MustSend(`<message xmlns='jabber:client' type='groupchat' to='%s'><body>still here</body></message>`, e2e.Room("daily"))
+		host.MustExpect("a message of the other device", func(e *client.Element) bool {
+			return e.Name() == "message" && strings.HasSuffix(e.Attr("from"), "/alice")
+		})
+	})
+}

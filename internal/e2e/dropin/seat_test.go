@@ -1,0 +1,196 @@
+package dropin_test
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+
+	"github.com/usher-im/usher/internal/e2e"
+)
+
+// awaitSeat waits until a session sits in a room under a nick; under none: until it sits there no longer.
+func awaitSeat(t *testing.T, s *e2e.Stack, room, jid, nick string) {
+	t.Helper()
+	var seen string
+	for ctx := e2e.Context(t); ctx.Err() == nil; {
+		s.Lua(t, fmt.Sprintf(`local room = prosody.hosts["conference.meet.example.com"].modules.muc.get_room_from_jid(%q);
+			local occupant = room and room:get_occupant_by_real_jid(%q);
+			return occupant and require "util.jid".resource(occupant.nick) or "";`, e2e.Room(room), jid), &seen)
+		if seen == nick {
+			return
+		}
+	}
+	t.Errorf("%s sits in %s as %q, want %q", jid, room, seen, nick)
+}
+
+// returning resumes a session with a token and goes on with it.
+func returning(t *testing.T, s *e2e.Stack, token, id string) *e2e.Visitor {
+	t.Helper()
+	v := s.Connect(t, e2e.Who{Token: token, Query: url.Values{"previd": {id}}})
+	if err := v.Authenticate(e2e.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	v.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>`, id)
+	return v
+}
+
+// moderating is a token of alice's for a room, with or without what makes her its owner.
+func moderating(t *testing.T, room, jti string, moderator bool) string {
+	t.Helper()
+	return e2e.Token(t, e2e.Claims{"jti": jti, "room": room, "context": e2e.Claims{"user": e2e.Claims{"id": "alice", "moderator": moderator}}})
+}
+
+// bots are exempt, though they log in by a token, and it is for another room.
+var bots = e2e.Setup{MUC: `usher_allowlist = { "bots.example.com" }`, Hosts: `VirtualHost "bots.example.com" authentication = "usher"`}
+
+func TestSeat_TheExemptAreNotAskedAboutWhenTheyComeBack(t *testing.T) {
+	each(t, bots, func(t *testing.T, s *e2e.Stack) {
+		bot := s.Login(t, e2e.Who{Domain: "bots.example.com", Token: mine(t, "another", "first")})
+		id := enable(bot)
+		bot.MustJoin("daily", "bot")
+		bot.Close()
+		if answer := resume(t, s, "bots.example.com", mine(t, "another", "first"), id); answer != "resumed" {
+			t.Fatalf("the resumption %s", answer)
+		}
+		s.Login(t, e2e.Who{Token: user(t, "later")}).MustJoin("daily", "later")
+		awaitSeat(t, s, "daily", bot.JID, "bot")
+		for _, q := range s.Gate.Questions() {
+			if q.Stage == "recheck" {
+				t.Errorf("the verifier was asked about its seat in %s", q.Room)
+			}
+		}
+	})
+}
+
+func TestSeat_TheExemptKeepItWhenTheModuleIsLoadedAnew(t *testing.T) {
+	each(t, bots, func(t *testing.T, s *e2e.Stack) {
+		bot := s.Login(t, e2e.Who{Domain: "bots.example.com", Token: mine(t, "another", "first")})
+		bot.MustJoin("daily", "bot")
+		s.Lua(t, `assert(require "core.modulemanager".reload("bots.example.com", "auth_usher"));`, nil)
+		asked, err := s.Gate.Arrived(e2e.Context(t), "recheck", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked[0].Room != "" {
+			t.Errorf("the verifier was asked about its seat in %s", asked[0].Room)
+		}
+		s.Login(t, e2e.Who{Token: user(t, "later")}).MustJoin("daily", "later")
+		awaitSeat(t, s, "daily", bot.JID, "bot")
+	})
+}
+
+func TestSeat_AnotherNickDoesNotSaveIt(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
+		id := enable(alice)
+		alice.MustJoin("daily", "alice")
+		alice.Close()
+		s.Gate.HoldAnswers("recheck")
+		back := returning(t, s, mine(t, "weekly", "second"), id)
+		back.MustSend(`<presence xmlns='jabber:client' to='%s/other'/>`, e2e.Room("daily"))
+		awaitSeat(t, s, "daily", alice.JID, "other")
+		s.Gate.Release()
+		awaitSeat(t, s, "daily", alice.JID, "")
+	})
+}
+
+func TestSeat_WhoTakesTheOldNickIsLeftAlone(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		bob := s.Login(t, e2e.Who{Token: user(t, "bob")})
+		bob.MustJoin("daily", "bob")
+		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
+		id := enable(alice)
+		alice.MustJoin("daily", "alice")
+		alice.Close()
+		s.Gate.HoldAnswers("recheck")
+		back := returning(t, s, mine(t, "weekly", "second"), id)
+		back.MustSend(`<presence xmlns='jabber:client' to='%s/other'/>`, e2e.Room("daily"))
+		awaitSeat(t, s, "daily", alice.JID, "other")
+		bob.MustSend(`<presence xmlns='jabber:client' to='%s/alice'/>`, e2e.Room("daily"))
+		awaitSeat(t, s, "daily", bob.JID, "alice")
+		s.Gate.Release()
+		awaitSeat(t, s, "daily", alice.JID, "")
+		awaitSeat(t, s, "daily", bob.JID, "alice")
+	})
+}
+
+// A moderator of daily comes back with a member's token.
+func TestSeat_WhatATokenGaveGoesWithTheToken(t *testing.T) {
+	for room, refused := range map[string]string{"weekly": "", "daily": "alice"} {
+		t.Run(room, func(t *testing.T) {
+			each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+				host := s.Login(t, e2e.Who{Token: user(t, "host")})
+				host.MustJoin("daily", "host")
+				alice := s.Login(t, e2e.Who{Token: moderating(t, "daily", "first", true)})
+				id := enable(alice)
+				alice.MustJoin("daily", "alice")
+				awaitAffiliation(t, s, alice.JID, "owner")
+				alice.Close()
+				back := returning(t, s, moderating(t, room, "second", false), id)
+				awaitSeat(t, s, "daily", alice.JID, refused)
+				awaitAffiliation(t, s, alice.JID, map[string]string{"daily": "member", "weekly": "none"}[room])
+				if _, err := back.Request(e2e.Context(t), e2e.Room("daily"), "set",
+					`<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>`); err == nil {
+					t.Error("she destroyed the room all the same")
+				}
+			})
+		})
+	}
+}
+
+// awaitAffiliation waits until a user is that in daily.
+func awaitAffiliation(t *testing.T, s *e2e.Stack, jid, affiliation string) {
+	t.Helper()
+	var seen string
+	for ctx := e2e.Context(t); ctx.Err() == nil; {
+		s.Lua(t, fmt.Sprintf(`return prosody.hosts["conference.meet.example.com"].modules.muc.get_room_from_jid(%q):get_affiliation(%q) or "none";`,
+			e2e.Room("daily"), jid), &seen)
+		if seen == affiliation {
+			return
+		}
+	}
+	t.Errorf("%s is %s of daily, want %s", jid, seen, affiliation)
+}
+
+// Usernames are random: what stayed behind for each would be carried, and stored, for as long as the room is there.
+func TestSeat_WhatATokenGaveGoesWithTheSession(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
+		alice.MustJoin("daily", "alice")
+		awaitAffiliation(t, s, alice.JID, "member")
+		if err := alice.Leave(e2e.Context(t), e2e.Room("daily"), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		awaitAffiliation(t, s, alice.JID, "member") // she may come back from a breakout room
+		alice.Close()
+		awaitAffiliation(t, s, alice.JID, "none")
+	})
+}
+
+func TestSeat_AJoinThatWaitsIsJudgedByTheTokenThatItsSessionCameBackWith(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
+		id := enable(alice)
+		s.Gate.HoldAnswers("join")
+		if err := alice.AskToJoin(e2e.Context(t), e2e.Room("daily"), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Gate.Arrived(e2e.Context(t), "join", 1); err != nil {
+			t.Fatal(err)
+		}
+		alice.Close()
+		if answer := resume(t, s, "", mine(t, "weekly", "second"), id); answer != "resumed" {
+			t.Fatalf("the resumption %s", answer)
+		}
+		s.Gate.Release()
+		if _, err := s.Gate.Arrived(e2e.Context(t), "join", 2); err != nil {
+			t.Fatalf("the join was not judged again: %v", err)
+		}
+		s.Login(t, e2e.Who{Token: user(t, "later")}).MustJoin("daily", "later")
+		awaitSeat(t, s, "daily", alice.JID, "")
+	})
+}
