@@ -103,7 +103,7 @@ func (t *trial) check(ctx context.Context, c check) *reason.Problem {
 	case findIssuer:
 		return t.findIssuer()
 	case findAlgorithm:
-		return t.findAlgorithm()
+		return t.findAlgorithm(ctx)
 	case findKey:
 		return t.findKey(ctx)
 	default:
@@ -143,11 +143,18 @@ func (t *trial) findIssuer() *reason.Problem {
 	return nil
 }
 
-func (t *trial) findAlgorithm() *reason.Problem {
+func (t *trial) findAlgorithm(ctx context.Context) *reason.Problem {
 	alg, known := token.ParseAlgorithm(t.token.Header.Alg)
 	allowed := t.issuer.algorithms
 	if len(allowed) == 0 {
 		allowed = t.issuer.keys.DefaultAlgorithms()
+		if known && !alg.Symmetric() && !slices.Contains(allowed, alg) {
+			// The issuer may have gained a key of another type since its URL was read. Looking for it has that done again.
+			if _, problem := t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, alg, t.now); problem != nil && problem.Code == reason.KeyUnavailable {
+				return problem
+			}
+			allowed = t.issuer.keys.DefaultAlgorithms()
+		}
 	}
 	if !known || !slices.Contains(allowed, alg) {
 		return &reason.Problem{Code: reason.AlgorithmNotAllowed, Detail: "alg " + quote(t.token.Header.Alg) + " is not among the issuer's algorithms " + list(allowed)}

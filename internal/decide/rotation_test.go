@@ -1,0 +1,80 @@
+package decide_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
+
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/token"
+	"github.com/usher-im/usher/internal/token/mint"
+)
+
+// jwks is a key set of public keys by their kid.
+func jwks(t *testing.T, keys map[string]any) []byte {
+	t.Helper()
+	set := jwk.NewSet()
+	for kid, public := range keys {
+		key, err := jwk.FromRaw(public)
+		if err == nil {
+			err = key.Set(jwk.KeyIDKey, kid)
+		}
+		if err == nil {
+			err = set.AddKey(key)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Without algorithms in the config those of the keys count: also of a key that the issuer has only just published.
+func TestDecide_AnIssuerMayGoOverToAnotherTypeOfKey(t *testing.T) {
+	oldKey, oldPublic := mint.SharedKey(token.RS256)
+	newKey, newPublic := mint.SharedKey(token.ES256)
+	var published atomic.Pointer[[]byte]
+	publish := func(set []byte) { published.Store(&set) }
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=3600")
+		_, _ = w.Write(*published.Load())
+	}))
+	t.Cleanup(issuer.Close)
+	ask := func(h *house, alg token.Algorithm, key any, kid string) reason.Code {
+		raw, err := mint.Token(mint.Spec{Alg: alg, Key: key, Kid: kid, Claims: good()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect}))
+	}
+	for name, c := range map[string]struct {
+		algorithms string
+		want       reason.Code
+	}{
+		"left out": {"", reason.None},
+		"named":    {"\n        algorithms: [RS256]", reason.AlgorithmNotAllowed},
+	} {
+		publish(jwks(t, map[string]any{"old": oldPublic}))
+		h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{jwks_url: "`+issuer.URL+`"}]`+c.algorithms, 1))
+		if got := ask(h, token.RS256, oldKey, "old"); got != reason.None {
+			t.Fatalf("%s: the old key is refused: %s", name, got)
+		}
+		publish(jwks(t, map[string]any{"old": oldPublic, "new": newPublic}))
+		if got := ask(h, token.ES256, newKey, "new"); got != c.want {
+			t.Errorf("%s: the new key gets %q, want %q", name, got, c.want)
+		}
+		if got := ask(h, token.ES256, newKey, "old"); got != reason.AlgorithmNotAllowed {
+			t.Errorf("%s: the new type under the old kid gets %q", name, got)
+		}
+	}
+}
