@@ -1,9 +1,12 @@
 package config
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +60,10 @@ func (r *report) pairOfFiles(cert, certFile, key, keyFile string) {
 		r.fault(cert, "%s is set without %s; a certificate needs its key", cert, key)
 	case keyFile != "" && certFile == "" && !r.wrong(cert):
 		r.fault(key, "%s is set without %s; a key needs its certificate", key, cert)
+	case certFile != "" && !r.wrong(cert) && !r.wrong(key):
+		if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
+			r.fault(cert, "%s and %s cannot be used together (%s); name a certificate in PEM and the private key that it was made for", cert, key, cause(err))
+		}
 	}
 }
 
@@ -104,6 +111,23 @@ func (r *report) checkAudit(a *Audit) {
 	}
 	if a.SinkPath == "" {
 		r.fault("audit.sink_path", "audit.sink_path is empty; name a file, or - for stdout")
+	}
+	if a.Sink != "none" && a.SinkPath != "" && a.SinkPath != "-" {
+		r.place(a.SinkPath)
+	}
+}
+
+// place sees that the sink's file can be where it is to be.
+func (r *report) place(file string) {
+	const path = "audit.sink_path"
+	folder := filepath.Dir(file)
+	if info, err := os.Stat(folder); err != nil {
+		r.fault(path, "%s is in the folder %s, which %s", path, folder, whyNot(err))
+	} else if !info.IsDir() {
+		r.fault(path, "%s is in %s, which is no folder; correct the path", path, folder)
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		r.fault(path, "%s names a folder; name a file in it", path)
 	}
 }
 
