@@ -109,16 +109,20 @@ const replicasFor = 10 * time.Second
 func (s *Store) replicas(ctx context.Context, info redisconn.Info) (int, error) {
 	connected, _ := strconv.Atoi(info["connected_slaves"])
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.client.Single():
-		s.known = max(s.known, connected)
-	case time.Since(s.asked) > replicasFor:
-		known, err := s.client.Replicas(ctx, s.key("meta"))
-		if err != nil {
-			return 0, err
-		}
-		s.known, s.asked = known, time.Now()
+	if s.client.Single() {
+		s.known, s.asked = max(s.known, connected), time.Now()
 	}
-	return max(s.known, connected), nil
+	known, asked := s.known, s.asked
+	s.mu.Unlock()
+	if time.Since(asked) <= replicasFor {
+		return max(known, connected), nil
+	}
+	known, err := s.client.Replicas(ctx, s.key("meta")) // not under the lock: Sentinels that are down take their time
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.known, s.asked = known, time.Now()
+	s.mu.Unlock()
+	return max(known, connected), nil
 }

@@ -1,6 +1,8 @@
 package redisstore
 
 import (
+	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -25,5 +27,36 @@ func TestReplicas_OneThatASingleServerLostIsMissedFromThenOn(t *testing.T) {
 		if n, err := s.replicas(t.Context(), redisconn.Info{"connected_slaves": connected}); err != nil || n != 1 {
 			t.Errorf("with %s connected %d replicas are counted, %v", connected, n, err)
 		}
+	}
+}
+
+func TestReplicas_SentinelsThatAreSilentHoldUpNoHeartbeat(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	s := connected(t, config.Redis{Sentinel: &config.Sentinel{Master: "m", Addresses: []string{silent.Addr().String()}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() {
+		_, err := s.replicas(ctx, redisconn.Info{})
+		answered <- err
+	}()
+	conn, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	beaten := make(chan string)
+	go func() { beaten <- s.lastBeat("1-0") }()
+	select {
+	case <-beaten:
+	case err := <-answered:
+		t.Fatalf("a heartbeat waited for the Sentinels, which then said %v", err)
+	}
+	cancel()
+	if err := <-answered; err == nil {
+		t.Error("Sentinels that said nothing were heard")
 	}
 }
