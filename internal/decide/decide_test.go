@@ -334,6 +334,21 @@ func TestRecheck_ARunOutTokenStaysUnlessTheProfileCloses(t *testing.T) {
 	}
 }
 
+func TestExplain_AgreesWithDecideOnTokensThatRanOut(t *testing.T) {
+	for _, policy := range []string{"keep", "close"} {
+		h := open(t, strings.Replace(base, "    issuers:", "    on_expiry: "+policy+"\n    on_expiry_grace: 30s\n    issuers:", 1))
+		for _, stage := range []decide.Stage{decide.Join, decide.Recheck} {
+			for _, after := range []time.Duration{time.Hour, time.Hour + 20*time.Second, time.Hour + 45*time.Second} {
+				q := decide.Question{Token: signed(t, good()), Stage: stage, Room: daily, Host: host}
+				v, e := h.Decide(t.Context(), &q, now.Add(after)), h.Explain(t.Context(), &q, now.Add(after))
+				if code(v) != e.Reason {
+					t.Errorf("%s, %s after %v: decide says %q, explain %q", policy, stage, after, code(v), e.Reason)
+				}
+			}
+		}
+	}
+}
+
 func TestGuest_IsLetInByTheConfigAlone(t *testing.T) {
 	h := open(t, strings.Replace(base, "    issuers:", "    guests: allow\n    rooms: {create: allow}\n    issuers:", 1))
 	for name, c := range map[string]struct {

@@ -139,7 +139,9 @@ func (e *explainer) judgements(ctx context.Context) {
 	times, problem := c.Times(t.issuer.time.Timestamps)
 	e.out.Claims, e.out.Times = c, times
 	if problem == nil {
-		problem = t.profile.judgeTime(&Proven{issuer: t.issuer, Times: times}, e.question.Stage, t.now)
+		p := Proven{profile: t.profile, issuer: t.issuer, Times: times}
+		p.ends()
+		problem = t.profile.judgeTime(&p, e.question.Stage, t.now)
 	}
 	e.add("time", path+".time", problem)
 	e.add("audience", path+".audiences", t.issuer.audience(c))

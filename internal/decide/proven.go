@@ -111,13 +111,19 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 		static:      t.issuer.judgeClaims(c, t.profile.domainFor(t.host)),
 	}
 	p.marks = t.issuer.marks.MarksOf(p.subject())
-	if times.Expires != 0 {
-		p.ExpiresAt = ceilSeconds(times.Expires + t.issuer.time.Leeway.Milliseconds())
-		if t.profile.OnExpiry == config.Close {
-			p.RecheckAt = p.ExpiresAt + ceilSeconds(t.profile.OnExpiryGrace.Milliseconds())
-		}
-	}
+	p.ends()
 	return p, nil
+}
+
+// ends sets until when p is good, and when a session with it is to be judged again.
+func (p *Proven) ends() {
+	if p.Times.Expires == 0 {
+		return
+	}
+	p.ExpiresAt = ceilSeconds(p.Times.Expires + p.issuer.time.Leeway.Milliseconds())
+	if p.profile.OnExpiry == config.Close {
+		p.RecheckAt = p.ExpiresAt + ceilSeconds(p.profile.OnExpiryGrace.Milliseconds())
+	}
 }
 
 // letGo parts a proven token from what its proof does not need: its first two parts lie in the request's buffer.
