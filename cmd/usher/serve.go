@@ -139,7 +139,7 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 	}
 	n.reader = audit.NewReader(n.events, pseudonyms)
 	n.pipeline, err = audit.Open(ctx, n.events, audit.Options{
-		Dir: spillDir(cfg), SpillMax: int64(cfg.Audit.SpillMax), Node: name, Names: cfg.Audit.Names,
+		Dir: spillDir(cfg), SpillMax: int64(cfg.Audit.SpillMax), Retention: cfg.Audit.Retention, Node: name, Names: cfg.Audit.Names,
 		Pseudonyms: pseudonyms, Sink: sink, Logger: n.log,
 	})
 	if err == nil && n.redis == nil { // a fleet has many nodes that see the same: there the command records itself

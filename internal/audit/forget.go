@@ -10,8 +10,8 @@ import (
 // ErrSpillWaits says that events wait in memory for the disk of the spill.
 var ErrSpillWaits = errors.New("the disk of the audit spill takes no events: mend the disk of data_dir")
 
-// Rotate ends the spill's newest file, so that it is deleted when the next events are safe in the store: what was
-// erased from the store must not stay there until the file is full.
+// Rotate ends the spill's newest file, so that it is deleted as soon as its events are safe in the store: what was erased
+// from the store must not stay there until the file is full.
 func (p *Pipeline) Rotate() error { return p.spill.rotate() }
 
 func (s *spill) rotate() error {
@@ -27,7 +27,11 @@ func (s *spill) rotate() error {
 	if err != nil {
 		return fmt.Errorf("read the audit spill: %w", err)
 	}
-	return s.begin(max(s.last().first, lastOf(b)) + 1)
+	if err := s.begin(max(s.last().first, lastOf(b)) + 1); err != nil {
+		return err
+	}
+	s.announce() // to who deletes
+	return nil
 }
 
 // lastOf is the highest K of the frames in b. Nothing is written to the spill while it looks: the next file must be

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -21,8 +22,6 @@ func TestRotate_WhatIsStoredLeavesTheSpill(t *testing.T) {
 	if err := p.Rotate(); err != nil {
 		t.Fatal(err)
 	}
-	p.Record(numbered(2))
-	flush(t, p)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	ctx := soon(t)
@@ -49,6 +48,70 @@ func TestRotate_LosesNothingWhileEventsCome(t *testing.T) {
 	}
 	flush(t, p)
 	wantNumbered(t, store.events(t), n)
+}
+
+func TestSpill_QuietNodeKeepsNothingForLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		retention, keeps, gone time.Duration
+		again                  time.Duration // another event comes after this
+	}{
+		"quiet":           {90 * 24 * time.Hour, 23 * time.Hour, 24 * time.Hour, 0},
+		"no retention":    {0, 23 * time.Hour, 24 * time.Hour, 0},
+		"short retention": {2 * time.Hour, 110 * time.Minute, 2 * time.Hour, 0},
+		"a trickle":       {0, 23 * time.Hour, 24 * time.Hour, 7 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir, store := t.TempDir(), &shelf{}
+				p, log := start(t, store, Options{Dir: dir, Retention: c.retention, Now: time.Now})
+				began := time.Now()
+				record := func(detail string) {
+					p.Record(Event{ID: NewID(time.Now()), Kind: Decision, Verdict: Allow, Detail: detail})
+					flush(t, p)
+				}
+				sleepUntil := func(d time.Duration) {
+					for c.again > 0 && time.Since(began)+c.again < d {
+						time.Sleep(c.again)
+						record("of the trickle")
+					}
+					time.Sleep(d - time.Since(began))
+					synctest.Wait()
+				}
+				record("to-be-forgotten")
+				sleepUntil(c.keeps)
+				if !spilt(t, dir, "to-be-forgotten") {
+					t.Error("the event has left the spill before its time")
+				}
+				sleepUntil(c.gone + time.Minute)
+				if spilt(t, dir, "to-be-forgotten") {
+					t.Errorf("the event is in the spill after %v: %s", c.gone, log)
+				}
+				recorded := p.recorded.Load()
+				record("after it")
+				if n := len(store.events(t)); n != int(recorded)+1 {
+					t.Errorf("the store has %d events, %d were recorded", n, recorded+1)
+				}
+			})
+		})
+	}
+}
+
+func TestSpill_OldEventsStayWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, store := t.TempDir(), &shelf{away: true}
+		p, _ := start(t, store, Options{Dir: dir, Now: time.Now})
+		p.Record(Event{ID: NewID(time.Now()), Kind: Decision, Verdict: Allow, Detail: "on-its-way"})
+		time.Sleep(72 * time.Hour)
+		if !spilt(t, dir, "on-its-way") {
+			t.Fatal("an event is gone that no store has")
+		}
+		store.set(func() { store.away = false })
+		flush(t, p)
+		synctest.Wait()
+		if n := len(store.events(t)); n != 1 || spilt(t, dir, "on-its-way") {
+			t.Errorf("the store has %d of 1 event, or the spill keeps it for longer", n)
+		}
+	})
 }
 
 // spilt says whether a text lies in any file of the spill.

@@ -17,6 +17,7 @@ type ingester struct {
 	failing  bool
 	previous time.Time // when the last batch was done
 	segment  uint64    // the spill's segment that was read last
+	again    time.Time // when to look at the spill's newest segment again, after an attempt to end it failed
 }
 
 const (
@@ -26,6 +27,10 @@ const (
 	// workMost is how much of a batch's time counts as work: waiting for a store that was away is none, and would be
 	// followed by a rest of nine times its length.
 	workMost = 100 * time.Millisecond
+	// spillMost is how long the spill of a quiet node keeps rows that the store has, no longer than audit.retention; lookEvery
+	// how often it is looked at meanwhile, since clocks are set and machines sleep.
+	spillMost = 24 * time.Hour
+	lookEvery = time.Hour
 )
 
 func newIngester(p *Pipeline) *ingester {
@@ -43,12 +48,12 @@ func (g *ingester) run(ctx context.Context) {
 		if err != nil {
 			g.p.storeErrors.Add(1)
 			g.p.opt.Logger.Error(err.Error() + "; trying again")
-			wait(ctx, nil, time.Second)
+			wait(ctx, time.Second)
 			continue
 		}
 		if len(rows) == 0 {
 			g.p.waiting.Store(0)
-			wait(ctx, grown, 0)
+			g.idle(ctx, grown)
 			g.gather(ctx)
 			continue
 		}
@@ -58,14 +63,49 @@ func (g *ingester) run(ctx context.Context) {
 			return
 		}
 		g.previous = time.Now()
-		wait(ctx, nil, g.rest(g.previous.Sub(started)))
+		wait(ctx, g.rest(g.previous.Sub(started)))
 	}
+}
+
+// idle waits for rows when the store has all that there were. What has become old meanwhile leaves the spill.
+func (g *ingester) idle(ctx context.Context, grown <-chan struct{}) {
+	now := g.p.opt.Now()
+	since, several := g.p.spill.holds()
+	rest := since.Add(g.p.keep()).Sub(now)
+	if !since.IsZero() && rest <= 0 && !now.Before(g.again) {
+		if err := g.p.spill.rotate(); err != nil {
+			g.again = now.Add(lookEvery)
+			g.p.opt.Logger.Warn(fmt.Sprintf("old events stay in the audit spill for now: %v", err))
+		}
+		_, several = g.p.spill.holds()
+	}
+	if several {
+		g.retry(ctx, g.release)
+	}
+	if since.IsZero() || rest <= 0 {
+		rest = lookEvery
+	}
+	look := time.NewTimer(min(rest, lookEvery))
+	defer look.Stop()
+	select {
+	case <-ctx.Done():
+	case <-grown:
+	case <-look.C:
+	}
+}
+
+// keep is how long rows may stay in the spill that the store has.
+func (p *Pipeline) keep() time.Duration {
+	if p.opt.Retention > 0 {
+		return min(p.opt.Retention, spillMost)
+	}
+	return spillMost
 }
 
 // gather lets a trickle come together, unless somebody waits for it.
 func (g *ingester) gather(ctx context.Context) {
 	if g.p.hurry.Load() == 0 {
-		wait(ctx, nil, commitEvery-time.Since(g.previous))
+		wait(ctx, commitEvery-time.Since(g.previous))
 	}
 }
 
@@ -148,7 +188,7 @@ func (g *ingester) retry(ctx context.Context, f func(context.Context) error) boo
 			g.failing = true
 			g.p.opt.Logger.Error(fmt.Sprintf("the audit store does not take events, they wait in the spill on disk: %v", err))
 		}
-		wait(ctx, nil, pause)
+		wait(ctx, pause)
 		pause = min(2*pause, 5*time.Second)
 	}
 	return false
@@ -166,15 +206,8 @@ func (p *Pipeline) progress(k uint64) {
 	p.moved = make(chan struct{})
 }
 
-// wait ends with ctx, with woken, or after d where d is positive and woken nil.
-func wait(ctx context.Context, woken <-chan struct{}, d time.Duration) {
-	if woken != nil {
-		select {
-		case <-ctx.Done():
-		case <-woken:
-		}
-		return
-	}
+// wait ends with ctx, or after d.
+func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}

@@ -16,6 +16,8 @@ type Options struct {
 	// Dir is the folder of the spill log, SpillMax its most bytes.
 	Dir      string
 	SpillMax int64
+	// Retention is how long the store keeps events; 0 means no bound. The spill keeps what the store has for a day at most.
+	Retention time.Duration
 	// Node is written into events that name none; empty means the machine's name.
 	Node string
 	// Names keeps user_name and user_email; without it they are dropped here, whoever sets them.

@@ -111,6 +111,9 @@ func start(t *testing.T, store Store, opt Options) (*Pipeline, *sentences) {
 	if opt.SpillMax == 0 {
 		opt.SpillMax = 64 << 20
 	}
+	if opt.Now == nil {
+		opt.Now = func() time.Time { return noon } // most events of these tests are of then
+	}
 	p, err := Open(t.Context(), store, opt)
 	if err != nil {
 		t.Fatal(err)

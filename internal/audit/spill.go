@@ -13,13 +13,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // spill is the log on disk between the queue and the store. It is always in the way, not only while the store is away:
 // one path, and a kill -9 loses no more than what the queue held.
 //
 // It is a folder of segments, named by the lowest K they may hold, of frames: length, CRC-32C of the rest, K, the
-// packed event. A segment goes once the store has said that its rows are safe. A new process begins a new segment, so
+// packed event. A segment goes once the store has said that its rows are safe; the newest is ended when it is a day old. A new process begins a new segment, so
 // that a torn end of the last one is never written behind; the newest segment stays, even empty: its name tells the
 // next process where to go on counting.
 type spill struct {
@@ -243,6 +244,17 @@ func (s *spill) sync() error {
 		return fmt.Errorf("bring the audit spill to the disk: %w", failed)
 	}
 	return nil
+}
+
+// holds tells since when there may be rows in the newest segment, the zero time where it is empty, and whether there are
+// other segments.
+func (s *spill) holds() (since time.Time, several bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.segments) > 0 && s.last().size > 0 {
+		since = time.UnixMilli(MillisOf(s.last().first))
+	}
+	return since, len(s.segments) > 1
 }
 
 // release deletes the segments whose rows are all at most k, but never the newest.
