@@ -332,6 +332,39 @@ func TestStore_ErasedBytesAreGone(t *testing.T) {
 	}
 }
 
+func TestFollow_SeesOthersBesideAClockThatIsAhead(t *testing.T) {
+	c := config.Redis{URL: serve(t).URL(), Prefix: "usher:"}
+	ahead, right := openAs(t, c, "ahead", Options{Now: time.Now}), openAs(t, c, "right", Options{Now: time.Now})
+	put := func(s *Store, at time.Time) {
+		if err := s.Append(t.Context(), storetest.Rows([]audit.Event{{Time: at, ID: audit.NewID(at), Kind: audit.Decision, Verdict: audit.Allow, UserID: s.opt.Writer}})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(ahead, time.Now().Add(3*time.Hour))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen, ended := make(chan audit.Event, 1000), make(chan error, 1)
+	go func() { ended <- ahead.Follow(ctx, audit.Query{}, func(e audit.Event) error { seen <- e; return nil }) }()
+	// What comes after it has begun is shown, which no event tells: events are sent until both have been seen.
+	want := map[string]bool{"ahead": true, "right": true}
+	eventually(t, "events of both nodes are shown", func() bool {
+		put(ahead, time.Now().Add(3*time.Hour))
+		put(right, time.Now())
+		for {
+			select {
+			case e := <-seen:
+				delete(want, e.UserID)
+			default:
+				return len(want) == 0
+			}
+		}
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // dumped says that some key's stored form has the text.
 func dumped(t *testing.T, client *redis.Client, text string) bool {
 	t.Helper()

@@ -92,13 +92,29 @@ func (w *follower) places(ctx context.Context) ([]place, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.hour = newest - 1
+		if err := w.advance(ctx, newest); err != nil {
+			return nil, err
+		}
 	}
 	places, err := w.store.places(ctx, w.hour, 1<<40)
 	if err == nil && len(places) > 0 {
-		w.hour = max(w.hour, places[0].hour-1)
+		err = w.advance(ctx, places[0].hour)
 	}
 	return places, err
+}
+
+// advance leaves hours behind that are over. One node's clock may be hours ahead, and those of the others write to earlier
+// ones: Redis' own clock, which all of them share, says which hour it is.
+func (w *follower) advance(ctx context.Context, newest int64) error {
+	if newest-1 <= w.hour {
+		return nil
+	}
+	now, err := w.store.client.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("ask Redis for the time: %w", err)
+	}
+	w.hour = max(w.hour, min(newest, now.UnixMilli()/hourMillis)-1)
+	return nil
 }
 
 func (w *follower) streams(places []place) []string {
