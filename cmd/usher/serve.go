@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -69,6 +71,7 @@ type running struct {
 	pipeline *audit.Pipeline
 	witness  witness
 	rules    atomic.Pointer[rules]
+	started  *config.Config
 	config   atomic.Pointer[config.Config]
 	server   *server.Server
 }
@@ -106,6 +109,7 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 		return n, &failure{exitUsage, err}
 	}
 	n.rules.Store(r)
+	n.started = cfg
 	n.config.Store(cfg)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.pipeline, server.NewLedgerMetrics(n.ledger))
@@ -174,8 +178,17 @@ func (n *running) reloadOn(ctx context.Context, hangup <-chan os.Signal, path st
 			n.log.Error("the new config is refused, the old one stays: " + err.Error())
 			continue
 		}
-		n.log.Info("the new config is in force (profiles; listeners and stores change at a restart)")
+		n.log.Info("the new config is in force")
+		if waiting := n.waiting(); len(waiting) > 0 {
+			n.log.Warn("all of it but what takes a restart: " + strings.Join(waiting, ", "))
+		}
 	}
+}
+
+// waiting are the keys that say something else than what the node was started with, and that it takes up at a start alone:
+// all but the profiles and what the door itself asks for.
+func (n *running) waiting() []string {
+	return slices.DeleteFunc(n.started.Differences(n.config.Load()), func(key string) bool { return key == "limits.max_token_size" })
 }
 
 func (n *running) reload(path string) error {
