@@ -174,12 +174,17 @@ func (x *Index) Len() int {
 
 func (x *Index) capacity() int { return len(x.current.Load().slots) }
 
-// holds says whether there is an entry under a key, expired or not.
-func (x *Index) holds(k Key) bool {
+// covers says whether what the index holds under an entry's key, expired or not, means all that the entry means.
+func (x *Index) covers(e Entry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.current.Load().find(k) >= 0
+	t := x.current.Load()
+	at := t.find(e.Key)
+	return at >= 0 && reaches(t.slots[at].before, e.IssuedBefore) && reaches(t.slots[at].expires(), e.ExpiresAt)
 }
+
+// reaches compares times of which none (0) is the latest.
+func reaches(a, b int64) bool { return a == 0 || b != 0 && a >= b }
 
 // Count is the number of entries of one selector.
 func (x *Index) Count(s Selector) int { return int(x.counts[kindOf[s]].Load()) }

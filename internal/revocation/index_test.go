@@ -143,8 +143,8 @@ func TestIndex_GrowsAndKeepsAll(t *testing.T) {
 		}
 	}
 	for i := range n {
-		if x.holds(jti(i).Key) != (i%3 != 0) {
-			t.Fatalf("entry %d is held: %t", i, x.holds(jti(i).Key))
+		if x.covers(jti(i)) != (i%3 != 0) {
+			t.Fatalf("entry %d is held: %t", i, x.covers(jti(i)))
 		}
 	}
 	if got, want := x.Len(), n-(n+2)/3; got != want || x.Count(SelectJTI) != want {

@@ -158,13 +158,13 @@ func (l *Ledger) takeOver(next *Index, at position, before []Change, asked int64
 // putBackBatch bounds what one write puts back.
 const putBackBatch = 500
 
-// putBack writes what this node holds and the store does not have any more. The store itself refuses what it has
-// meanwhile, and what was lifted while we did not look.
+// putBack writes what this node holds and the store does not have any more, or only with earlier times. The store itself
+// leaves alone what it has meanwhile, and what was lifted while we did not look.
 func (l *Ledger) putBack(ctx context.Context, has *Index) error {
 	var lost []Lost
 	now := l.opt.Now().UnixMilli()
 	l.index.Each(func(e Entry) bool {
-		if !has.holds(e.Key) && (e.ExpiresAt == 0 || e.ExpiresAt > now) {
+		if (e.ExpiresAt == 0 || e.ExpiresAt > now) && !has.covers(e) {
 			lost = append(lost, Lost{Entry: e, Revocation: l.kept(e.Key)})
 		}
 		return true

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/reason"
@@ -318,5 +320,61 @@ func TestFullStore_IsLoadedAndFollowed(t *testing.T) {
 				t.Error("an empty store that takes no identity has one")
 			}
 		})
+	}
+}
+
+// bring puts back what a server held, as it was, in one step.
+func bring(t *testing.T, client *redis.Client, held map[string]string) {
+	t.Helper()
+	_, err := client.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
+		pipe.FlushAll(t.Context())
+		for key, value := range held {
+			pipe.Restore(t.Context(), key, 0, value)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// held is all that a server holds.
+func held(t *testing.T, client *redis.Client) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	keys, err := client.Keys(t.Context(), "*").Result()
+	for _, key := range keys {
+		if err == nil {
+			all[key], err = client.Dump(t.Context(), key).Result()
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestOlderStore_GetsBackWhatWasAcknowledgedSince(t *testing.T) {
+	server := serve(t)
+	client := direct(t, server)
+	l := ledgers(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, 1)[0]
+	now := time.Now()
+	revoke := func(before time.Time) {
+		t.Helper()
+		r := storetest.Prepared(t, revocation.Revocation{Selector: revocation.SelectUser, Issuer: "app", Value: "u", IssuedBefore: before})
+		if w, err := l.Revoke(t.Context(), []revocation.Revocation{r}); err != nil || !w.Replicated {
+			t.Fatalf("%+v, %v", w, err)
+		}
+	}
+	revoke(now.Add(-72 * time.Hour))
+	older := held(t, client)
+	revoke(now)
+	bring(t, client, older)
+	storetest.Eventually(t, "the later time is put back", func() bool { return l.Stats().PutBack == 1 })
+	yesterday := revocation.MarksOf(revocation.Subject{Issuer: "app", User: "u", IssuedAt: now.Add(-24 * time.Hour).UnixMilli()})
+	for _, rules := range []revocation.Rules{{}, {Strict: true}} {
+		if _, problem := l.Judge(t.Context(), &yesterday, rules, time.Now()); problem == nil {
+			t.Errorf("%+v: a token of yesterday is let in again", rules)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"context"
 	"net"
 	"testing"
 	"time"
@@ -37,17 +36,15 @@ func TestReplicas_SentinelsThatAreSilentHoldUpNoHeartbeat(t *testing.T) {
 	}
 	defer silent.Close()
 	s := connected(t, config.Redis{Sentinel: &config.Sentinel{Master: "m", Addresses: []string{silent.Addr().String()}}})
-	ctx, cancel := context.WithCancel(t.Context())
 	answered := make(chan error, 1)
 	go func() {
-		_, err := s.replicas(ctx, redisconn.Info{})
+		_, err := s.replicas(t.Context(), redisconn.Info{})
 		answered <- err
 	}()
 	conn, err := silent.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
 	beaten := make(chan string)
 	go func() { beaten <- s.lastBeat("1-0") }()
 	select {
@@ -55,7 +52,7 @@ func TestReplicas_SentinelsThatAreSilentHoldUpNoHeartbeat(t *testing.T) {
 	case err := <-answered:
 		t.Fatalf("a heartbeat waited for the Sentinels, which then said %v", err)
 	}
-	cancel()
+	conn.Close()
 	if err := <-answered; err == nil {
 		t.Error("Sentinels that said nothing were heard")
 	}

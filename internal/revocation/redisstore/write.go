@@ -120,7 +120,7 @@ func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (restored i
 				return err
 			}
 			for i := range rs {
-				restored += int(max(0, number(answer[1+4*i])))
+				restored += int(number(answer[1+4*i]))
 			}
 		}
 		return nil

@@ -124,30 +124,38 @@ func (s *Store) Revoke(ctx context.Context, rs []revocation.Revocation) (revocat
 }
 
 func (st *step) revoke(r revocation.Revocation) (revocation.Outcome, error) {
-	key := r.Key()
-	known, err := scan(st.tx.QueryRowContext(st.ctx, "SELECT "+columns+" FROM revocations WHERE id = ?", key[:]))
+	known, err := st.standing(r.Key())
 	if errors.Is(err, revocation.ErrNotFound) {
 		return revocation.Outcome{Revocation: r, New: true}, st.insert(r, r.Actor)
 	}
 	if err != nil {
 		return revocation.Outcome{}, err
 	}
-	if known.expired(st.now) {
-		if err := st.exec("DELETE FROM revocations WHERE seq = ?", known.seq); err != nil {
-			return revocation.Outcome{}, err
-		}
-		return revocation.Outcome{Revocation: r, New: true}, st.insert(r, r.Actor)
-	}
 	merged := revocation.Merge(known.Revocation, r)
+	return revocation.Outcome{Revocation: merged}, st.update(known, merged, r.Actor)
+}
+
+// standing gives what there is under a key. What has expired makes room.
+func (st *step) standing(key revocation.Key) (row, error) {
+	known, err := scan(st.tx.QueryRowContext(st.ctx, "SELECT "+columns+" FROM revocations WHERE id = ?", key[:]))
+	if err != nil || !known.expired(st.now) {
+		return known, err
+	}
+	if err := st.exec("DELETE FROM revocations WHERE seq = ?", known.seq); err != nil {
+		return row{}, err
+	}
+	return row{}, revocation.ErrNotFound
+}
+
+func (st *step) update(known row, merged revocation.Revocation, actor string) error {
 	if merged == known.Revocation {
-		return revocation.Outcome{Revocation: merged}, nil
+		return nil
 	}
 	e := merged.Entry()
-	if err := st.record(e, false, r.Actor); err != nil {
-		return revocation.Outcome{}, err
+	if err := st.record(e, false, actor); err != nil {
+		return err
 	}
-	return revocation.Outcome{Revocation: merged}, st.exec(
-		"UPDATE revocations SET issued_before = ?, expires_at = ?, reason = ? WHERE seq = ?",
+	return st.exec("UPDATE revocations SET issued_before = ?, expires_at = ?, reason = ? WHERE seq = ?",
 		e.IssuedBefore, e.ExpiresAt, merged.Reason, known.seq)
 }
 
@@ -194,24 +202,33 @@ func (s *Store) Lift(ctx context.Context, id revocation.Key, actor string) (revo
 }
 
 // Restore implements revocation.Store.
-func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (int, error) {
-	restored := 0
-	err := s.change(ctx, func(st *step) error {
+func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (restored int, err error) {
+	err = s.change(ctx, func(st *step) error {
+		began := st.seq
 		for _, l := range lost {
-			var there bool
-			err := st.tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM revocations WHERE id = ?1) OR EXISTS (SELECT 1 FROM lifted WHERE id = ?1)", l.Entry.Key[:]).Scan(&there)
-			if err != nil {
+			if err := st.restore(l); err != nil {
 				return err
 			}
-			if there {
-				continue
-			}
-			if err := st.insert(l.Revived(st.now), ""); err != nil {
-				return err
-			}
-			restored++
 		}
+		restored = int(st.seq - began)
 		return nil
 	})
 	return restored, err
+}
+
+func (st *step) restore(l revocation.Lost) error {
+	var lifted bool
+	if err := st.tx.QueryRowContext(st.ctx, "SELECT EXISTS (SELECT 1 FROM lifted WHERE id = ?)", l.Entry.Key[:]).Scan(&lifted); err != nil || lifted {
+		return err
+	}
+	r := l.Revived(st.now)
+	known, err := st.standing(l.Entry.Key)
+	if errors.Is(err, revocation.ErrNotFound) {
+		return st.insert(r, "")
+	}
+	if err != nil {
+		return err
+	}
+	r.Reason = known.Reason
+	return st.update(known, revocation.Merge(known.Revocation, r), "")
 }

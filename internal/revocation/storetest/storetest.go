@@ -44,6 +44,7 @@ func Run(t *testing.T, backing func(t *testing.T) Backing) {
 		{"ChangesThatAreGoneAreSeenToBe", trimming},
 		{"ManyWritersLoseNothing", writers},
 		{"RestoreSkipsWhatIsThereOrWasLifted", restoring},
+		{"RestoreGivesWhatIsThereTheLaterTimes", widening},
 		{"ClaimHasOneWinner", claiming},
 		{"ClaimIsHandedToWhoResumes", resuming},
 		{"ClaimEndsWithItsToken", claimEnds},

@@ -179,3 +179,37 @@ func restoring(t *testing.T, b Backing) {
 		t.Fatalf("what only its key is known of was restored as %+v, %v", got, err)
 	}
 }
+
+func widening(t *testing.T, b Backing) {
+	ctx := limited(t)
+	s := b.Open(t)
+	at := func(hours time.Duration) time.Time {
+		return time.Now().Add(hours * time.Hour).UTC().Truncate(time.Hour)
+	}
+	user := func(value string, before, expires time.Time) revocation.Revocation {
+		return Prepared(t, revocation.Revocation{Selector: revocation.SelectUser, Issuer: "app", Value: value, IssuedBefore: before, ExpiresAt: expires, Actor: "cred:soc"})
+	}
+	earlier, later := user("earlier", at(-9), at(9)), user("later", at(-1), at(99))
+	expired := user("expired", at(-9), at(9))
+	expired.ExpiresAt = at(-9)
+	revoke(t, s, earlier, later, expired)
+	n, err := s.Restore(ctx, []revocation.Lost{
+		{Entry: user("earlier", at(-1), time.Time{}).Entry()}, {Entry: user("later", at(-9), at(9)).Entry()}, {Entry: user("expired", at(-9), at(9)).Entry()},
+	})
+	if err != nil || n != 2 {
+		t.Fatalf("restored %d, %v; want the two that had earlier times", n, err)
+	}
+	earlier.IssuedBefore, earlier.ExpiresAt = at(-1), time.Time{}
+	for _, want := range []revocation.Revocation{earlier, later} {
+		if got, err := s.Get(ctx, want.Key()); err != nil || got != want {
+			t.Errorf("kept is %+v, %v; want %+v", got, err, want)
+		}
+	}
+	if got, err := s.Get(ctx, expired.Key()); err != nil || !got.ExpiresAt.Equal(at(9)) {
+		t.Errorf("what had expired in the store is restored as %+v, %v", got, err)
+	}
+	last, err := s.Changes(ctx, 3, 0)
+	if err != nil || len(last) != 2 || last[0].Entry != earlier.Entry() || last[0].Actor != "" {
+		t.Errorf("the changes are %+v, %v", last, err)
+	}
+}

@@ -1,8 +1,9 @@
 -- Writes revocations, each merged with what is known under its id, and one change for each that changed something.
 -- KEYS: index, detail, expiry, order, lifted, meta, changes
--- ARGV: tag, changes kept, restore ("1" leaves alone what is there and what was lifted), then for each revocation:
---       id, selector, issued_before, expires_at, detail (JSON), actor
--- Answers: the last number, then for each: new (1, 0, or -1 for left alone), issued_before, expires_at, detail
+-- ARGV: tag, changes kept, restore ("1" leaves alone what was lifted, and the detail of what is there), then for each
+--       revocation: id, selector, issued_before, expires_at, detail (JSON), actor
+-- Answers: the last number, then for each: new (1 or 0; where it restores, 1 for whatever changed something), issued_before,
+--          expires_at, detail
 local index, detail, expiry, order, lifted, meta, changes = unpack(KEYS)
 local tag, keep, restore = ARGV[1], ARGV[2], ARGV[3] == "1"
 local time = redis.call("TIME")
@@ -49,15 +50,15 @@ local function revoke(id, selector, before, expires, text, actor)
     local _, was_before, was_expires = struct.unpack(">BI6I6", known)
     if was_expires == 0 or was_expires > now then
       local was_text = redis.call("HGET", detail, id) or text
-      if restore then return -1, was_before, was_expires, was_text end
-      before, expires, text = later(was_before, before), later(was_expires, expires), explained(was_text, text)
-      if before ~= was_before or expires ~= was_expires or text ~= was_text then
+      before, expires, text = later(was_before, before), later(was_expires, expires), restore and was_text or explained(was_text, text)
+      local changed = before ~= was_before or expires ~= was_expires or text ~= was_text
+      if changed then
         put(id, known, redis.call("ZSCORE", order, id .. known), selector, before, expires, text, actor)
       end
-      return 0, before, expires, text
+      return restore and changed and 1 or 0, before, expires, text
     end
   end
-  if restore and redis.call("ZSCORE", lifted, id) then return -1, before, expires, text end
+  if restore and redis.call("ZSCORE", lifted, id) then return 0, before, expires, text end
   put(id, known, nil, selector, before, expires, text, actor)
   redis.call("ZREM", lifted, id)
   return 1, before, expires, text
