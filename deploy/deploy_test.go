@@ -86,6 +86,23 @@ func TestDockerfile_CopiesWhatIsThere(t *testing.T) {
 	}
 }
 
+// The config names its secrets as files beside it, and both are their owner's alone: the container's own user.
+func TestReadme_GivesTheImageAFolderOfItsOwn(t *testing.T) {
+	readme := read(t, "README.md")
+	mount := regexp.MustCompile(`-v (\./\S+?):(/etc/usher\S*?)(?::ro)? `)
+	mounts := mount.FindAllStringSubmatch(readme, -1)
+	if len(mounts) == 0 {
+		t.Fatal("README.md mounts no config")
+	}
+	user := regexp.MustCompile(`(?m)^USER (\d+):(\d+)$`).FindStringSubmatch(read(t, "../Dockerfile"))
+	for _, m := range mounts {
+		made := "-o " + user[1] + " -g " + user[2] + " " + strings.TrimPrefix(m[1], "./")
+		if m[2] != "/etc/usher" || !strings.Contains(readme, made) {
+			t.Errorf("%s is mounted at %s, and is no folder that was made with %q", m[1], m[2], made)
+		}
+	}
+}
+
 // Files are embedded when the binary is built, so they must reach the builder.
 func TestDockerfile_EmbeddedFilesReachTheBuilder(t *testing.T) {
 	ignored := read(t, "../.dockerignore")
