@@ -69,5 +69,6 @@ func IDSpans(id string) []Span {
 	k := func(d time.Duration) uint64 { return FirstK(t.Add(d)) }
 	return []Span{
 		{k(0), k(time.Second)}, {k(-time.Second), k(0)}, {k(time.Second), k(30 * time.Second)}, {k(30 * time.Second), k(time.Hour)},
+		{k(time.Hour), 1<<63 - 1},
 	}
 }

@@ -32,6 +32,24 @@ func everyMember(t *testing.T, open Opener) {
 	}
 }
 
+func setBack(t *testing.T, open Opener) {
+	store, events := fill(t, open, 900)
+	now := Now
+	for _, back := range []time.Duration{10 * time.Minute, 2 * time.Hour, 20 * time.Hour} {
+		for range 50 {
+			now = now.Add(time.Second)
+			e := audit.Event{Time: now.Add(-back), ID: audit.NewID(now.Add(-back)), Kind: audit.Decision, Verdict: audit.Allow, UserID: back.String()}
+			events = append(events, e)
+		}
+	}
+	put(t, store, Rows(events)[900:])
+	for _, e := range events {
+		if got, found, err := store.Get(t.Context(), e.ID); got != e || !found || err != nil {
+			t.Fatalf("%v after the clock was set back by %s: %v %v", e.Time, e.UserID, found, err)
+		}
+	}
+}
+
 func pages(t *testing.T, open Opener) {
 	store, events := fill(t, open, 1500)
 	all := where(events, func(*audit.Event) bool { return true })

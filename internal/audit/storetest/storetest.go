@@ -22,6 +22,7 @@ func Run(t *testing.T, open Opener) {
 		test func(*testing.T, Opener)
 	}{
 		{"EveryMemberComesBack", everyMember},
+		{"IDsAreFoundAfterTheClockWasSetBack", setBack},
 		{"PagesGoNewestFirstAndMeetEveryEventOnce", pages},
 		{"EveryFilterFindsWhatItNames", filters},
 		{"VerdictsOfEveryKindAreFound", refused},
