@@ -11,6 +11,7 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 
 	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/decide"
 	"github.com/usher-im/usher/internal/reason"
 )
@@ -65,6 +66,22 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	r.MustRegister(m.decisions, m.latency, m.bad, m.ejections, m.followers, m.panics)
 	return m
+}
+
+// begin has at 0 the series in which a first one is an alarm: where a series comes into being with it, Prometheus sees no
+// increase.
+func (m *metrics) begin(c *config.Config) {
+	for _, outcome := range outcomes {
+		m.ejections.WithLabelValues(outcome)
+	}
+	for _, p := range c.Profiles {
+		for _, i := range p.Issuers {
+			for _, stage := range []decide.Stage{decide.Connect, decide.Create, decide.Join, decide.Recheck} {
+				m.decisions.WithLabelValues(string(stage), string(audit.Deny), string(reason.TokenRevoked), i.Iss)
+			}
+			m.decisions.WithLabelValues(string(decide.Connect), string(audit.Deny), string(reason.TokenReplayed), i.Iss)
+		}
+	}
 }
 
 // decided counts one verdict. An issuer is named only where the signature has proven it: a forger must not move the

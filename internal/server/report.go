@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -16,6 +17,9 @@ type report struct {
 	Outcome    string `json:"outcome"`
 }
 
+// outcomes are what can become of such a session.
+var outcomes = []string{"ejected", "gone", "failed"}
+
 // takeReport notes what the shim did about a denied session.
 func (s *Server) takeReport(c *fiber.Ctx) error {
 	if !isJSON(c.Request().Header.ContentType()) {
@@ -25,9 +29,7 @@ func (s *Server) takeReport(c *fiber.Ctx) error {
 	if err := json.Unmarshal(c.Request().Body(), &r); err != nil || r.DecisionID == "" || r.Session == "" {
 		return problem(c, fiber.StatusBadRequest, "bad-report", "A report is an object with the strings decision_id, session and outcome.")
 	}
-	switch r.Outcome {
-	case "ejected", "gone", "failed":
-	default:
+	if !slices.Contains(outcomes, r.Outcome) {
 		return problem(c, fiber.StatusBadRequest, "bad-report", "The outcome is one of ejected, gone, failed.")
 	}
 	now := time.Now()

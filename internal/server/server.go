@@ -112,6 +112,7 @@ func (s *Server) AdminAddress() string { return s.adminLn.Addr().String() }
 // SetRules puts a new configuration's rules in place of the old ones; questions in flight finish under the old. What
 // the listeners were opened with stays as it was.
 func (s *Server) SetRules(c *config.Config, d *decide.Door) {
+	s.metrics.begin(c)
 	s.config.Store(c)
 	s.door.Store(d)
 }

@@ -390,6 +390,23 @@ func TestGuard_VerifyListenerMayWantACredential(t *testing.T) {
 	}
 }
 
+// The rules in deploy/grafana look at increases, and a series that begins with its first one has none.
+func TestMetrics_WhatAlertsWatchForIsThereFromTheStart(t *testing.T) {
+	r := start(t, base).as(credential.Audit, "GET", "/metrics", "")
+	want := []string{`usher_decisions_total{issuer="my-app",reason="token_replayed",stage="connect",verdict="deny"} 0`}
+	for _, outcome := range []string{"ejected", "gone", "failed"} {
+		want = append(want, `usher_ejections_total{outcome="`+outcome+`"} 0`)
+	}
+	for _, stage := range []string{"connect", "create", "join", "recheck"} {
+		want = append(want, `usher_decisions_total{issuer="my-app",reason="token_revoked",stage="`+stage+`",verdict="deny"} 0`)
+	}
+	for _, line := range want {
+		if !strings.Contains(r.raw, line+"\n") {
+			t.Errorf("missing: %s", line)
+		}
+	}
+}
+
 func TestReadyz_SaysWhatIsWaitedFor(t *testing.T) {
 	n := start(t, base)
 	if r := n.do("GET", n.server.VerifyAddress(), "/readyz", ""); r.status != 200 {
