@@ -322,6 +322,23 @@ func TestPipeline_PseudonymsReachTheSpillAlready(t *testing.T) {
 	}
 }
 
+func TestPipeline_LongUsersHaveThePseudonymTheyAreLookedForBy(t *testing.T) {
+	store, hide := &shelf{}, NewPseudonyms([]byte("a key of our own"))
+	p, _ := start(t, store, Options{Pseudonyms: hide})
+	e := numbered(1)
+	e.UserID = strings.Repeat("long", 70)
+	e.Subject = e.UserID
+	p.Record(e)
+	flush(t, p)
+	want := hide.User(e.UserID)
+	if got := store.events(t)[0]; got.UserID != want || got.Subject != want {
+		t.Errorf("recorded as %s and %s, looked for as %s", got.UserID, got.Subject, want)
+	}
+	if other := hide.User(e.UserID + "er"); other == want {
+		t.Error("two long users have one pseudonym")
+	}
+}
+
 func TestPipeline_MetricsAreSoundAndCount(t *testing.T) {
 	p, _ := start(t, &shelf{}, Options{})
 	for i := range 10 {

@@ -23,8 +23,8 @@ func NewPseudonyms(key []byte) *Pseudonyms {
 	return &Pseudonyms{key: key}
 }
 
-// User is what stands for a user id, or the subject where that is the user.
-func (p *Pseudonyms) User(id string) string { return p.of("user", id) }
+// User is what stands for a user id, or the subject where that is the user. A long one is taken as events keep it.
+func (p *Pseudonyms) User(id string) string { return p.of("user", Cut(id)) }
 
 // Address is what stands for a remote address.
 func (p *Pseudonyms) Address(ip string) string { return p.of("address", Address(ip)) }

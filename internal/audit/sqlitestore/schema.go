@@ -16,6 +16,9 @@ import (
 // applicationID says "ushr" to file(1) and to whoever opens the file.
 const applicationID = 0x75736872
 
+// Schema is the version of the files that this usher writes; it opens older ones, and no newer.
+func Schema() int { return len(steps) }
+
 // steps bring a file forward, each by one schema version. The version stands in the file (PRAGMA user_version). A step
 // that users have is never changed; a change is a new step.
 var steps = []string{
