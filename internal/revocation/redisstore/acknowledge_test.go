@@ -1,8 +1,12 @@
 package redisstore_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,4 +69,80 @@ func TestAcknowledged_MeansThatAReplicaHasItWhereThereIsOne(t *testing.T) {
 		w, err := s.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "b")})
 		return err == nil && w.Replicated && !w.Outcomes[0].New
 	})
+}
+
+// lossy is a way to a server on which the answer to one command is lost: the command with the words.
+type lossy struct {
+	server string
+	words  []byte
+	lost   atomic.Bool
+}
+
+func (w *lossy) open(t *testing.T) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go w.carry(conn)
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func (w *lossy) carry(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", w.server)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var asked atomic.Bool
+	go relay(server, client, func(said []byte) bool {
+		if bytes.Contains(said, w.words) {
+			asked.Store(true)
+		}
+		return true
+	})
+	relay(client, server, func(said []byte) bool {
+		unknown := bytes.HasPrefix(said, []byte("-NOSCRIPT")) // not done yet: the client sends the whole script
+		return !asked.Load() || unknown || !w.lost.CompareAndSwap(false, true)
+	})
+}
+
+func relay(to, from net.Conn, pass func(said []byte) bool) {
+	for part := make([]byte, 64<<10); ; {
+		n, err := from.Read(part)
+		if err != nil || !pass(part[:n]) {
+			return
+		}
+		if _, err := to.Write(part[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func TestLift_IsAnsweredAlsoWhereTheFirstAnswerWasLost(t *testing.T) {
+	server := serve(t)
+	way := &lossy{server: address(server), words: []byte("cred:lifter")}
+	s := redisstore.Open(connect(t, config.Redis{URL: "redis://" + way.open(t) + "/0", Prefix: "usher:"}), few)
+	r := storetest.JTI(t, "a")
+	revokeAll(t, s, r)
+	got, w, err := s.Lift(t.Context(), r.Key(), "cred:lifter")
+	if err != nil || got != r || w.Seq != 2 || !w.Replicated || !way.lost.Load() {
+		t.Fatalf("the lift is answered %+v, %+v, %v; an answer was lost: %t", got, w, err, way.lost.Load())
+	}
+	if changes, err := s.Changes(t.Context(), 1, 0); err != nil || len(changes) != 1 || !changes[0].Lifted {
+		t.Errorf("the changes are %+v, %v", changes, err)
+	}
+	if _, _, err := s.Lift(t.Context(), r.Key(), "cred:lifter"); !errors.Is(err, revocation.ErrNotFound) {
+		t.Errorf("lifting again gives %v", err)
+	}
 }

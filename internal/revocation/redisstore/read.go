@@ -13,7 +13,7 @@ import (
 
 // Get implements revocation.Store.
 func (s *Store) Get(ctx context.Context, id revocation.Key) (revocation.Revocation, error) {
-	found, err := s.get(ctx, []string{string(id[:])})
+	found, err := s.get(ctx, s.client.Pipeline(), []string{string(id[:])})
 	if err == nil && len(found) == 0 {
 		err = revocation.ErrNotFound
 	}
@@ -24,8 +24,7 @@ func (s *Store) Get(ctx context.Context, id revocation.Key) (revocation.Revocati
 }
 
 // get reads those of the ids that stand, in their order.
-func (s *Store) get(ctx context.Context, ids []string) ([]revocation.Revocation, error) {
-	pipe := s.client.Pipeline()
+func (s *Store) get(ctx context.Context, pipe redis.Pipeliner, ids []string) ([]revocation.Revocation, error) {
 	index, details := pipe.HMGet(ctx, s.key("index"), ids...), pipe.HMGet(ctx, s.key("detail"), ids...)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err
@@ -78,7 +77,7 @@ func (s *Store) List(ctx context.Context, q revocation.Query) (revocation.Page, 
 			below = "(" + score(z.Score)
 			seqs[keyOf(ids[i]).String()] = below[1:]
 		}
-		found, err := s.get(ctx, ids)
+		found, err := s.get(ctx, s.client.Pipeline(), ids)
 		if err != nil {
 			return revocation.Page{}, err
 		}

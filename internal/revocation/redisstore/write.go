@@ -81,27 +81,42 @@ func (s *Store) runRevoke(ctx context.Context, conn *redis.Conn, rs []revocation
 	return answer, err
 }
 
-// Lift implements revocation.Store.
+// Lift implements revocation.Store. A lift that was repeated after its answer was lost finds its own work, and what it took
+// back is not there any more: that is read before.
 func (s *Store) Lift(ctx context.Context, id revocation.Key, actor string) (revocation.Revocation, revocation.Written, error) {
-	var lifted revocation.Revocation
+	var standing []revocation.Revocation
 	var written revocation.Written
-	err := s.write(ctx, func(conn *redis.Conn, _ bool) error {
-		answer, err := liftScript.Run(ctx, conn, s.written(), newTag(), s.opt.KeepChanges, string(id[:]), actor).Slice()
+	err := s.write(ctx, func(conn *redis.Conn, _ bool) (err error) {
+		again := "1"
+		if len(standing) == 0 {
+			again = "0"
+			if standing, err = s.get(ctx, conn.Pipeline(), []string{string(id[:])}); err != nil {
+				return err
+			}
+		}
+		answer, err := liftScript.Run(ctx, conn, s.written(), newTag(), s.opt.KeepChanges, string(id[:]), actor, again).Slice()
 		if errors.Is(err, redis.Nil) {
 			return revocation.ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		e := revocation.Entry{Key: id, Selector: revocation.SelectorOf(int(number(answer[1]))), IssuedBefore: number(answer[2]), ExpiresAt: number(answer[3])}
-		if lifted, err = whole(e, text(answer[4])); err != nil {
-			return err
+		if len(answer) > 1 {
+			e := revocation.Entry{Key: id, Selector: revocation.SelectorOf(int(number(answer[1]))), IssuedBefore: number(answer[2]), ExpiresAt: number(answer[3])}
+			r, err := whole(e, text(answer[4]))
+			if err != nil {
+				return err
+			}
+			standing = []revocation.Revocation{r}
 		}
 		written.Seq = uint64(number(answer[0]))
 		written.Replicated = s.safe(ctx, conn)
 		return nil
 	})
-	return lifted, written, err
+	if err != nil {
+		return revocation.Revocation{}, revocation.Written{}, err
+	}
+	return standing[0], written, nil
 }
 
 // Restore implements revocation.Store.

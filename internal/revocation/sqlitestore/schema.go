@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// Schema is the version of the files that this usher writes; it opens older ones, and no newer.
+func Schema() int { return len(schema) }
+
 // schema is applied step by step; user_version counts the steps that a file has.
 var schema = []string{
 	`CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
