@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/token"
+	"github.com/usher-im/usher/internal/token/mint"
 )
 
 // promise sends a request's header alone, which promises a body, and gives the answer that comes all the same.
@@ -71,5 +75,43 @@ func TestBody_ALongOneOfSomebodyKnownIsTaken(t *testing.T) {
 	chunked := func(r *http.Request) { r.ContentLength, r.Body = -1, io.NopCloser(strings.NewReader(long)) }
 	if r := n.as(credential.Revoke, "POST", "/v1/revocations", long, chunked); r.status != 200 {
 		t.Errorf("in chunks: %+v", r)
+	}
+}
+
+func TestBody_HoldsTheLongestTokenThatTheConfigTakes(t *testing.T) {
+	n := start(t, base+"limits: {max_token_size: 256KiB}\n")
+	long := func(size int) string {
+		raw, err := mint.Token(mint.Spec{Alg: token.HS256, Key: secret, Claims: map[string]any{
+			"iss": "my-app", "aud": "jitsi", "sub": "meet.example.com", "exp": time.Now().Add(time.Hour).Unix(), "pad": strings.Repeat("x", size/4*3),
+		}})
+		must(t, err)
+		return raw
+	}
+	if r := n.verify(question(t, map[string]any{"token": long(250 << 10)})); r.body["allow"] != true {
+		t.Errorf("verify: %d %s", r.status, r.raw)
+	}
+	if r := n.verify(question(t, map[string]any{"id": "2", "token": long(257 << 10)})); r.body["reason"] != "token_too_large" {
+		t.Errorf("verify, too long: %d %s", r.status, r.raw)
+	}
+	asked, err := json.Marshal(map[string]string{"token": long(250 << 10), "host": "meet.example.com"})
+	must(t, err)
+	if r := n.as(credential.Audit, "POST", "/v1/explain", string(asked)); r.body["allow"] != true {
+		t.Errorf("explain: %d %s", r.status, r.raw)
+	}
+	body, asForm := form("token", long(250<<10))
+	if r := n.as(credential.Verify, "POST", "/oauth/introspect", body, asForm); r.body["active"] != true {
+		t.Errorf("introspect: %d %s", r.status, r.raw)
+	}
+}
+
+func TestBody_AReloadThatNeedsARestartForLongerQuestionsSaysSo(t *testing.T) {
+	n := start(t, base)
+	for size, says := range map[string]bool{"48KiB": false, "256KiB": true} {
+		cfg, _, err := config.Parse("usher.yaml", []byte(base+"limits: {max_token_size: "+size+"}\n"), nil)
+		must(t, err)
+		n.server.SetRules(cfg, n.rules)
+		if said := strings.Contains(n.log.String(), "until a restart\" max_token_size="+size); said != says {
+			t.Errorf("%s: the log says %q", size, n.log)
+		}
 	}
 }

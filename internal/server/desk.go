@@ -45,8 +45,8 @@ func (d *Desk) Routes() []Route {
 		{Method: fiber.MethodGet, Path: "/v1/revocations", Roles: reads, Handler: d.list},
 		{Method: fiber.MethodGet, Path: "/v1/revocations/:id", Roles: reads, Handler: d.show},
 		{Method: fiber.MethodDelete, Path: "/v1/revocations/:id", Roles: writes, Handler: d.lift},
-		{Method: fiber.MethodPost, Path: "/oauth/revoke", Roles: writes, Body: 64 * kib, Handler: d.oauthRevoke},
-		{Method: fiber.MethodPost, Path: "/oauth/introspect", Roles: []credential.Role{credential.Verify}, Body: 64 * kib, Handler: d.introspect},
+		{Method: fiber.MethodPost, Path: "/oauth/revoke", Roles: writes, Body: largestToken + aroundToken, Handler: d.oauthRevoke},
+		{Method: fiber.MethodPost, Path: "/oauth/introspect", Roles: []credential.Role{credential.Verify}, Body: largestToken + aroundToken, Handler: d.introspect},
 	}
 }
 

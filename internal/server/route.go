@@ -10,13 +10,20 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
 )
 
 const (
 	kib = 1 << 10
 	mib = 1 << 20
+	// aroundToken is more than whatever else a body holds beside a token, largestToken what limits.max_token_size may be.
+	aroundToken  = 16 * kib
+	largestToken = mib
 )
+
+// questionBody is the largest body of a question, by the longest token that a config takes.
+func questionBody(c *config.Config) int { return max(64*kib, int(c.Limits.MaxTokenSize)+aroundToken) }
 
 // Route is one path of a listener, with what limits it and who may use it.
 type Route struct {
@@ -37,7 +44,7 @@ func (s *Server) verifyRoutes() []Route {
 		roles = []credential.Role{credential.Verify}
 	}
 	routes := []Route{
-		{Method: fiber.MethodPost, Path: "/v1/verify", Body: 64 * kib, Handler: s.answerQuestion},
+		{Method: fiber.MethodPost, Path: "/v1/verify", Body: questionBody(s.opt.Config), Handler: s.answerQuestion},
 		{Method: fiber.MethodPost, Path: "/v1/report", Body: 4 * kib, Handler: s.takeReport},
 		{Method: fiber.MethodGet, Path: "/v1/feed", Handler: s.follow},
 		{Method: fiber.MethodGet, Path: "/healthz", Open: true, Handler: s.healthz},
@@ -55,7 +62,7 @@ func (s *Server) verifyRoutes() []Route {
 // adminRoutes is what people and their tools reach.
 func (s *Server) adminRoutes() []Route {
 	return append([]Route{
-		{Method: fiber.MethodPost, Path: "/v1/explain", Roles: []credential.Role{credential.Audit}, Body: 64 * kib, Handler: s.explain},
+		{Method: fiber.MethodPost, Path: "/v1/explain", Roles: []credential.Role{credential.Audit}, Body: largestToken + aroundToken, Handler: s.explain},
 		{Method: fiber.MethodGet, Path: "/v1/openapi.json", Roles: []credential.Role{credential.Audit}, Handler: s.openapi},
 		{Method: fiber.MethodGet, Path: "/metrics", Roles: []credential.Role{credential.Audit}, Handler: s.serveMetrics},
 		{Method: fiber.MethodGet, Path: "/healthz", Open: true, Handler: s.healthz},

@@ -112,6 +112,10 @@ func (s *Server) AdminAddress() string { return s.adminLn.Addr().String() }
 // SetRules puts a new configuration's rules in place of the old ones; questions in flight finish under the old. What
 // the listeners were opened with stays as it was.
 func (s *Server) SetRules(c *config.Config, d *decide.Door) {
+	if most := questionBody(s.opt.Config); questionBody(c) > most {
+		s.opt.Logger.Warn("limits.max_token_size has grown so much that longer questions are refused until a restart",
+			"max_token_size", c.Limits.MaxTokenSize, "longest_question", most)
+	}
 	s.metrics.begin(c)
 	s.config.Store(c)
 	s.door.Store(d)

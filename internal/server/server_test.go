@@ -75,6 +75,24 @@ func (r *recorder) all() []audit.Event {
 	return append([]audit.Event(nil), r.events...)
 }
 
+// logged keeps a log for tests to look at.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // node is a server with everything that it stands on, on free ports.
 type node struct {
 	t       *testing.T
@@ -82,6 +100,8 @@ type node struct {
 	ledger  *revocation.Ledger
 	audit   *recorder
 	who     *credential.File
+	log     *logged
+	rules   *decide.Door
 	client  *http.Client
 	ready   atomic.Pointer[error]
 	stop    context.CancelFunc
@@ -95,7 +115,7 @@ func start(t *testing.T, yaml string, more ...server.Route) *node {
 	dir := t.TempDir()
 	store, err := sqlitestore.Open(t.Context(), dir+"/revocations.db", sqlitestore.Options{})
 	must(t, err)
-	n := &node{t: t, audit: &recorder{}, ledger: revocation.Open(store, revocation.Options{}), client: &http.Client{Transport: &http.Transport{}}, stopped: make(chan error, 1)}
+	n := &node{t: t, audit: &recorder{}, log: &logged{}, ledger: revocation.Open(store, revocation.Options{}), client: &http.Client{Transport: &http.Transport{}}, stopped: make(chan error, 1)}
 	<-n.ledger.Loaded()
 	n.who, err = credential.Open(dir)
 	must(t, err)
@@ -109,10 +129,11 @@ func start(t *testing.T, yaml string, more ...server.Route) *node {
 		},
 	})
 	must(t, err)
+	n.rules = door
 	desk := &server.Desk{Ledger: n.ledger, Audit: n.audit, Config: func() *config.Config { return cfg }, Door: func() *decide.Door { return door }}
 	n.server, err = server.New(server.Options{
 		Config: cfg, Door: door, Audit: n.audit, Feed: n.ledger.Feed(), Credentials: n.who, Registry: prometheus.NewRegistry(),
-		Logger: slog.New(slog.DiscardHandler), Verify: more, Admin: desk.Routes(),
+		Logger: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Verify: more, Admin: desk.Routes(),
 		Ready: func() error {
 			if err := n.ready.Load(); err != nil {
 				return *err
