@@ -90,9 +90,9 @@ func loopback(host string) bool {
 
 func (r *report) checkHosts(hosts []string) {
 	for i, host := range hosts {
-		if strings.ContainsAny(host, "/ @*") {
+		if strings.ContainsAny(host, "/ @*") || strings.Contains(host, ":") && !(strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")) {
 			path := indexed("hosts", i)
-			r.fault(path, "%s must be a host name as it stands in a Host header, such as usher.internal, not %q", path, host)
+			r.fault(path, "%s must be a host name as it stands in a Host header, without a port, such as usher.internal or [fd00::1], not %q", path, host)
 		}
 	}
 }

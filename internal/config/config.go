@@ -13,8 +13,8 @@ import "time"
 type Config struct {
 	// Where the verify listener listens: Prosody's modules ask here. Off loopback it needs verify.credential_required.
 	Listen string `yaml:"listen" default:"127.0.0.1:9160"`
-	// Further host names that both listeners answer to, beside the loopback names. A request with any other Host header
-	// is refused, so that a web page cannot reach usher through a name of its own (DNS rebinding).
+	// Further host names, without ports, that both listeners answer to, beside the loopback names. A request with any
+	// other Host header is refused, so that a web page cannot reach usher through a name of its own (DNS rebinding).
 	Hosts []string `yaml:"hosts" example:"[usher.internal]"`
 	// Who may ask the verify listener.
 	Verify Verify `yaml:"verify"`
