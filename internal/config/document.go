@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -33,6 +34,7 @@ func parseDocument(data []byte) (doc *document, bad *mistake) {
 			doc, bad = nil, &mistake{text: "this cannot be read as YAML; compare it with `usher config example`"}
 		}
 	}()
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors on Windows begin every file with it
 	if line := nestedTooDeep(data); line > 0 {
 		return nil, &mistake{line: line, text: "brackets are nested too deeply for a config; close the ones that were left open"}
 	}

@@ -124,6 +124,7 @@ func readRegular(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is larger than %d bytes and hardly a config", path, maxFile)
 	}
 	source, err := os.ReadFile(path)
+	source = bytes.TrimPrefix(source, []byte("\ufeff")) // as Lua does
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", path, cause(err))
 	}

@@ -294,3 +294,11 @@ func FuzzEvaluate(f *testing.F) {
 		_, _ = Evaluate(write(t, "prosody.cfg.lua", source), nil)
 	})
 }
+
+// Lua itself passes over what some editors begin a file with.
+func TestEvaluate_PassesOverAByteOrderMark(t *testing.T) {
+	c := evaluate(t, nil, "prosody.cfg.lua", "\ufeffInclude \"more.lua\"", "more.lua", "\ufeffVirtualHost \"a\" own = \"of a\"")
+	if got := host(t, c, "a").String("own", ""); got != "of a" {
+		t.Errorf("got %q", got)
+	}
+}
