@@ -109,18 +109,20 @@ func algorithmFor(iss *config.Issuer) token.Algorithm {
 // claimsFor makes what the issuer's own rules ask for, and a minute's life.
 func claimsFor(iss *config.Issuer, host string) map[string]any {
 	now := time.Now()
+	life := time.Minute
+	if short := iss.Time.MaxLifetime; short > 0 && short < life {
+		life = short
+	}
+	moment := time.Time.Unix
+	if iss.Time.Timestamps == "milliseconds" {
+		moment = time.Time.UnixMilli
+	}
 	claims := map[string]any{
 		"iss": named(iss.Iss, "usher-doctor"), "aud": named(iss.Audiences[0], "usher-doctor"), "sub": host,
-		"room": "usher-doctor", "jti": "usher-doctor-" + rand.Text(), "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+		"room": "usher-doctor", "jti": "usher-doctor-" + rand.Text(), "iat": moment(now), "exp": moment(now.Add(life)),
 	}
 	if len(iss.Subjects) > 0 {
 		claims["sub"] = named(iss.Subjects[0], host)
-	}
-	if iss.Time.Timestamps == "milliseconds" {
-		claims["iat"], claims["exp"] = now.UnixMilli(), now.Add(time.Minute).UnixMilli()
-	}
-	if short := iss.Time.MaxLifetime; short > 0 && short < time.Minute {
-		claims["exp"] = now.Add(short).Unix()
 	}
 	for _, path := range iss.RequiredClaims {
 		if _, ok := claims[path]; !ok {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/config"
 )
@@ -24,5 +25,26 @@ func TestDoctor_ReadsASecretFileAsServeDoes(t *testing.T) {
 	}
 	if _, ok := secretHere(config.KeySource{SecretFile: file + ".gone"}); ok {
 		t.Error("a file that is not there was read")
+	}
+}
+
+// A probe that runs out before it is asked about, or lives too long, would find fault with a good config.
+func TestDoctor_ProbeLivesAsLongAsTheIssuerAllows(t *testing.T) {
+	for _, unit := range []struct {
+		timestamps string
+		of         func(time.Time) int64
+	}{{"seconds", time.Time.Unix}, {"milliseconds", time.Time.UnixMilli}} {
+		for _, most := range []time.Duration{0, 30 * time.Second, time.Hour} {
+			iss := &config.Issuer{Iss: "a", Audiences: []string{"b"}, Time: config.Time{Timestamps: unit.timestamps, MaxLifetime: most}}
+			claims, now := claimsFor(iss, "meet.example.com"), time.Now()
+			issued, ends := claims["iat"].(int64), claims["exp"].(int64)
+			want := time.Minute
+			if most == 30*time.Second {
+				want = most
+			}
+			if span := unit.of(now.Add(want)) - unit.of(now); issued > unit.of(now) || issued < unit.of(now.Add(-time.Minute)) || ends-issued < span-1 || ends-issued > span+1 {
+				t.Errorf("%s, at most %s: from %d to %d at %s", unit.timestamps, most, issued, ends, now)
+			}
+		}
 	}
 }
