@@ -94,7 +94,7 @@ func (cmd *keysListCmd) rows(ctx context.Context, c *commands, s streams) ([]key
 	}
 	r, err := openRules(cfg, nil, nil, nil)
 	if err != nil {
-		return nil, err
+		return nil, &failure{exitUsage, err}
 	}
 	defer r.close()
 	r.settle(ctx)

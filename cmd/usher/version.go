@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	auditsqlite "github.com/usher-im/usher/internal/audit/sqlitestore"
+	revocationsqlite "github.com/usher-im/usher/internal/revocation/sqlitestore"
 	"github.com/usher-im/usher/internal/wire"
 )
 
@@ -22,10 +24,18 @@ type built struct {
 	Commit   string `json:"commit"`
 	Go       string `json:"go"`
 	Contract int    `json:"contract"`
+	// Schema is what the embedded stores are written in: a file of a newer one is refused.
+	Schema schemas `json:"schema"`
+}
+
+type schemas struct {
+	Revocations int `json:"revocations"`
+	Audit       int `json:"audit"`
 }
 
 func (v *versionCmd) Run(_ context.Context, _ *commands, io streams) error {
-	b := built{Version: version, Commit: "unknown", Contract: wire.Version}
+	b := built{Version: version, Commit: "unknown", Contract: wire.Version,
+		Schema: schemas{Revocations: revocationsqlite.Schema(), Audit: auditsqlite.Schema()}}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		b.Go = info.GoVersion
 		for _, s := range info.Settings {
@@ -37,6 +47,7 @@ func (v *versionCmd) Run(_ context.Context, _ *commands, io streams) error {
 	if v.JSON {
 		return json.NewEncoder(io.out).Encode(b)
 	}
-	_, err := fmt.Fprintf(io.out, "usher %s (commit %s, %s), wire contract %d\n", b.Version, b.Commit, b.Go, b.Contract)
+	_, err := fmt.Fprintf(io.out, "usher %s (commit %s, %s), wire contract %d, schema %d of revocations and %d of audit\n",
+		b.Version, b.Commit, b.Go, b.Contract, b.Schema.Revocations, b.Schema.Audit)
 	return err
 }
