@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -163,7 +164,7 @@ func (x *Index) rebuild(old *table) *table {
 	return t
 }
 
-// Len is the number of entries.
+// Len is the number of entries, with those that have expired and are still kept.
 func (x *Index) Len() int {
 	var n int64
 	for i := range x.counts {
@@ -186,8 +187,24 @@ func (x *Index) covers(e Entry) bool {
 // reaches compares times of which none (0) is the latest.
 func reaches(a, b int64) bool { return a == 0 || b != 0 && a >= b }
 
-// Count is the number of entries of one selector.
-func (x *Index) Count(s Selector) int { return int(x.counts[kindOf[s]].Load()) }
+// Active counts the entries by selector, less those that have expired. It walks the whole table, and holds up nobody.
+func (x *Index) Active(nowMS int64) map[Selector]int {
+	var counts [kinds]int
+	t := x.current.Load()
+	for g := range t.tags {
+		for m := t.word(uint64(g)) & highs; m != 0; m &= m - 1 {
+			s := &t.slots[g*grouped+bits.TrailingZeros64(m)/8]
+			if expires := s.expires(); expires == 0 || nowMS < expires {
+				counts[s.kind()]++
+			}
+		}
+	}
+	active := map[Selector]int{}
+	for _, s := range Selectors() {
+		active[s] = counts[kindOf[s]]
+	}
+	return active
+}
 
 // Each calls yield with every entry until it says false.
 func (x *Index) Each(yield func(Entry) bool) {
@@ -201,8 +218,8 @@ func (x *Index) Each(yield func(Entry) bool) {
 	}
 }
 
-// Sweep takes expired entries out of a part of the table, and the next part the next time. They revoke nothing any
-// more; this gives their memory back and keeps the counts true.
+// Sweep takes entries that expired ExpiredFor ago out of a part of the table, and the next part the next time. This gives
+// their memory back.
 func (x *Index) Sweep(nowMS int64, slots int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -212,7 +229,7 @@ func (x *Index) Sweep(nowMS int64, slots int) {
 			x.sweepAt = 0
 		}
 		if s := &t.slots[x.sweepAt]; t.live(x.sweepAt) {
-			if expires := s.expires(); expires != 0 && nowMS >= expires {
+			if expires := s.expires(); expires != 0 && nowMS >= expires+ExpiredFor.Milliseconds() {
 				x.bury(t, x.sweepAt)
 			}
 		}

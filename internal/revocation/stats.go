@@ -59,6 +59,7 @@ func (p *propagation) read() Propagation {
 
 // Stats is how the ledger stands, for metrics and for whoever looks.
 type Stats struct {
+	// Entries are those that have not expired.
 	Entries map[Selector]int
 	// Loaded: the index has been loaded. Age is how long ago it was last known to be current.
 	Loaded bool
@@ -83,13 +84,10 @@ func (l *Ledger) Stats() Stats {
 	at := l.position()
 	s := Stats{
 		Propagation: l.stats.propagation.read(),
-		Entries:     map[Selector]int{}, Loaded: at.identity.Epoch != "", Seq: at.seq, StoreSeq: at.seq,
+		Entries:     l.index.Active(l.opt.Now().UnixMilli()), Loaded: at.identity.Epoch != "", Seq: at.seq, StoreSeq: at.seq,
 		Loads: l.stats.loads.Load(), Gaps: l.stats.gaps.Load(), PutBack: l.stats.putBack.Load(),
 		Failures: l.stats.failures.Load(), Missed: l.stats.missed.Load(),
 		Asked: l.stats.asked.Load(), Unavailable: l.stats.unavailable.Load(), Unchecked: l.stats.unchecked.Load(),
-	}
-	for _, selector := range Selectors() {
-		s.Entries[selector] = l.index.Count(selector)
 	}
 	if s.Loaded {
 		s.Age = l.opt.Now().Sub(time.UnixMilli(l.currentAt.Load()))

@@ -149,6 +149,10 @@ type Claim struct {
 	Age time.Duration
 }
 
+// ExpiredFor is how long what has expired is kept, by stores and indexes. It revokes nothing meanwhile and is in no list; but
+// a clock that jumped ahead and is set right again must find it.
+const ExpiredFor = 24 * time.Hour
+
 // LiftedFor is how long a store remembers that a revocation was lifted. A node that was cut off for longer might put it
 // back into a store that was emptied meanwhile.
 const LiftedFor = 30 * 24 * time.Hour

@@ -14,16 +14,13 @@ import (
 	"github.com/usher-im/usher/internal/revocation"
 )
 
-// expiredFor is how long an expired entry is kept for nodes whose clock is behind.
-const expiredFor = time.Minute
-
 // State implements revocation.Store.
 func (s *Store) State(ctx context.Context, offer revocation.Identity, beat string) (revocation.State, error) {
 	var st revocation.State
 	err := s.once(ctx, func(conn *redis.Conn) error {
 		keys := s.written()[:6]
 		answer, err := stateScript.Run(ctx, conn, append(keys, s.key("beats")),
-			offer.Epoch, string(offer.Secret[:]), beat, expiredFor.Milliseconds(), revocation.LiftedFor.Milliseconds()).Slice()
+			offer.Epoch, string(offer.Secret[:]), beat, revocation.ExpiredFor.Milliseconds(), revocation.LiftedFor.Milliseconds()).Slice()
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func TestOrder_HasTheIndexsEntriesWhateverIsWritten(t *testing.T) {
 	s := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	now := time.Now()
 	long := now.Add(time.Hour)
-	revokeAll(t, s, until(t, "a", long), until(t, "b", long), until(t, "c", long), until(t, "gone", now.Add(-time.Hour)), until(t, "again", now.Add(-time.Hour)))
+	revokeAll(t, s, until(t, "a", long), until(t, "b", long), until(t, "c", long), until(t, "gone", now.Add(-revocation.ExpiredFor-time.Hour)), until(t, "again", now.Add(-time.Hour)))
 	agree(t, client)
 	revokeAll(t, s, until(t, "a", long.Add(time.Hour)), until(t, "again", long)) // one is widened, one had expired
 	agree(t, client)

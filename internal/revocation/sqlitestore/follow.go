@@ -18,19 +18,19 @@ import (
 const stateQuery = `WITH last AS (SELECT seq, tag FROM changes ORDER BY seq DESC LIMIT 1)
 	SELECT (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'epoch'), (SELECT value FROM meta WHERE name = 'secret'),
 		coalesce((SELECT seq FROM last), 0), (SELECT tag FROM last),
-		EXISTS (SELECT 1 FROM revocations WHERE expires_at > 0 AND expires_at < ?1) OR EXISTS (SELECT 1 FROM marks WHERE until > 0 AND until < ?1)`
+		EXISTS (SELECT 1 FROM revocations WHERE expires_at > 0 AND expires_at < ?1) OR EXISTS (SELECT 1 FROM marks WHERE until > 0 AND until < ?2)`
 
 // State implements revocation.Store. It also clears away what has expired, so that this happens at each heartbeat.
 func (s *Store) State(ctx context.Context, offer revocation.Identity, _ string) (revocation.State, error) {
-	old := s.now().Add(-purgeAfter).UnixMilli()
-	st, due, err := s.look(ctx, old)
+	now := s.now()
+	st, due, err := s.look(ctx, now)
 	if err == nil && st.Epoch == "" {
 		if err = s.adopt(ctx, offer); err == nil {
-			st, due, err = s.look(ctx, old)
+			st, due, err = s.look(ctx, now)
 		}
 	}
 	if err == nil && due { // it is asked before it is written, since a write costs a flush to disk
-		_ = s.purge(ctx, old) // a disk that is full keeps nobody from reading, and the next heartbeat tries again
+		_ = s.purge(ctx, now) // a disk that is full keeps nobody from reading, and the next heartbeat tries again
 	}
 	if err == nil {
 		st.Entries, err = s.entries(ctx)
@@ -52,10 +52,10 @@ func (s *Store) entries(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-func (s *Store) look(ctx context.Context, old int64) (st revocation.State, due bool, err error) {
+func (s *Store) look(ctx context.Context, now time.Time) (st revocation.State, due bool, err error) {
 	var epoch sql.NullString
 	var secret, tag []byte
-	err = s.state.QueryRowContext(ctx, old).Scan(&epoch, &secret, &st.Seq, &tag, &due)
+	err = s.state.QueryRowContext(ctx, ago(now, revocation.ExpiredFor), ago(now, marksFor)).Scan(&epoch, &secret, &st.Seq, &tag, &due)
 	st.Durable, st.Epoch, st.Tag = true, epoch.String, string(tag)
 	copy(st.Secret[:], secret)
 	return st, due, err
@@ -67,15 +67,17 @@ func (s *Store) adopt(ctx context.Context, offer revocation.Identity) error {
 	})
 }
 
-// purgeAfter keeps an expired row a little longer, for nodes whose clock is behind.
-const purgeAfter = time.Minute
+// marksFor keeps a mark a little longer than its token, for nodes whose clock is behind.
+const marksFor = time.Minute
 
-func (s *Store) purge(ctx context.Context, old int64) error {
+func ago(now time.Time, d time.Duration) int64 { return now.Add(-d).UnixMilli() }
+
+func (s *Store) purge(ctx context.Context, now time.Time) error {
 	return s.change(ctx, func(st *step) error {
-		if err := st.exec("DELETE FROM revocations WHERE seq IN (SELECT seq FROM revocations WHERE expires_at > 0 AND expires_at < ? LIMIT 5000)", old); err != nil {
+		if err := st.exec("DELETE FROM revocations WHERE seq IN (SELECT seq FROM revocations WHERE expires_at > 0 AND expires_at < ? LIMIT 5000)", ago(now, revocation.ExpiredFor)); err != nil {
 			return err
 		}
-		return st.exec("DELETE FROM marks WHERE id IN (SELECT id FROM marks WHERE until > 0 AND until < ? LIMIT 5000)", old)
+		return st.exec("DELETE FROM marks WHERE id IN (SELECT id FROM marks WHERE until > 0 AND until < ? LIMIT 5000)", ago(now, marksFor))
 	})
 }
 

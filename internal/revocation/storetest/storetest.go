@@ -37,6 +37,7 @@ func Run(t *testing.T, backing func(t *testing.T) Backing) {
 		{"ListFilters", filtering},
 		{"LookupGivesWhatIsRevoked", lookingUp},
 		{"WhatExpiresIsGoneAndCanBeRevokedAnew", expiring},
+		{"WhatExpiredIsKeptForADayAndMeansNothing", keeping},
 		{"StateGivesOneIdentityToAll", identity},
 		{"SnapshotGivesAll", snapshot},
 		{"ChangesAreDenseAndInOrder", changes},

@@ -125,6 +125,39 @@ func expiring(t *testing.T, b Backing) {
 	}
 }
 
+// keeping: a clock that jumps ahead makes everything look expired, and nothing of it may be gone when it is set right.
+func keeping(t *testing.T, b Backing) {
+	ctx := limited(t)
+	s := b.Open(t)
+	kept, gone := JTI(t, "kept"), JTI(t, "gone")
+	kept.ExpiresAt = time.Now().Add(time.Minute - revocation.ExpiredFor).UTC().Truncate(time.Millisecond)
+	gone.ExpiresAt = time.Now().Add(-time.Minute - revocation.ExpiredFor).UTC().Truncate(time.Millisecond)
+	revoke(t, s, kept, gone)
+	if _, err := s.State(ctx, revocation.Identity{Epoch: "e"}, ""); err != nil { // clears away
+		t.Fatal(err)
+	}
+	if found := all(t, s); len(found) != 1 || found[kept.Key()] != kept.Entry() {
+		t.Errorf("the snapshot has %+v", found)
+	}
+	found, err := s.Lookup(ctx, []revocation.Key{kept.Key(), gone.Key()})
+	if err != nil || len(found) != 1 || found[0].Revokes(0, time.Now().UnixMilli()) || !found[0].Revokes(0, kept.ExpiresAt.UnixMilli()-1) {
+		t.Errorf("looked up is %+v, %v", found, err)
+	}
+	if _, err := s.Get(ctx, kept.Key()); !errors.Is(err, revocation.ErrNotFound) {
+		t.Errorf("what has expired is given: %v", err)
+	}
+	if page, err := s.List(ctx, revocation.Query{}); err != nil || len(page.Items) != 0 {
+		t.Errorf("what has expired is listed: %+v, %v", page.Items, err)
+	}
+	l := Ledger(t, s)
+	if Denies(t, l, "kept", revocation.Rules{}) || Denies(t, l, "kept", revocation.Rules{Strict: true}) {
+		t.Error("what has expired revokes")
+	}
+	if n := l.Stats().Entries[revocation.SelectJTI]; n != 0 {
+		t.Errorf("what has expired is counted: %d", n)
+	}
+}
+
 func writers(t *testing.T, b Backing) {
 	const nodes, each = 4, 50
 	done := make(chan error, nodes)
