@@ -195,6 +195,8 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 		return problem(c, own.Code, "method-not-allowed", "This path does not take this method.")
 	case errors.As(err, &own) && own.Code == fiber.StatusRequestEntityTooLarge:
 		return s.tooLong(c)
+	case errors.As(err, &own) && own.Code == fiber.StatusBadGateway:
+		return nil // so fiber calls a connection that broke: nobody is there to answer, and most have only looked whether we listen
 	case errors.As(err, &own) && own.Code < 500:
 		return problem(c, own.Code, "bad-request", "The request cannot be read.")
 	}
