@@ -91,7 +91,7 @@ local function settle_in(event)
 	end
 	if not affiliation or current == "outcast" or current == affiliation and verdict.stage ~= "create" then return; end
 	local given = event.origin.usher_given or {};
-	event.origin.usher_given, given[room.jid] = given, affiliation;
+	event.origin.usher_given, given[room] = given, affiliation;
 	if current ~= affiliation then room:set_affiliation(true, occupant.bare_jid, affiliation); occupant.role = room:get_default_role(affiliation); end
 end
 

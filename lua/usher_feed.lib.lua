@@ -38,14 +38,14 @@ return function (usher, ask, client)
 	end
 
 	-- What a token gave a session in a room becomes what its new one gives, or goes with the session: usernames do not come back.
-	local function regrade(session, address, affiliation)
-		local given = (session.usher_given or {})[address];
-		local user, room = given and jid.bare(session.full_jid), given and given ~= affiliation and find_room(address);
+	local function regrade(session, where, affiliation)
+		local given, stands = (session.usher_given or {})[where], where:has_occupant() or where:get_persistent();
+		local user, room = jid.bare(session.full_jid), given and given ~= affiliation and stands and find_room(where.jid);
 		if not room or room:get_affiliation(user) ~= given then return; end
 		for _, other in pairs((prosody.bare_sessions[user] or {}).sessions or {}) do
 			if other ~= session and room:get_occupant_by_real_jid(other.full_jid) then return; end -- one person's other device
 		end
-		session.usher_given[address] = affiliation;
+		session.usher_given[where] = affiliation;
 		room:set_affiliation(true, user, affiliation);
 	end
 
@@ -76,7 +76,7 @@ return function (usher, ask, client)
 		if answer.unavailable then return module:add_timer(2, function () doubt(session, seat); end); end
 		if answer.allow then session.jitsi_breakout_main_jid = at.main or session.jitsi_breakout_main_jid; usher.watch(session, usher.news);
 		elseif room then unseat(session, room, answer.text); else put_out(session, answer, id); end
-		if room then regrade(session, room.jid, answer.affiliation); end
+		if room then regrade(session, room, answer.affiliation); end
 	end
 
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
@@ -147,7 +147,7 @@ return function (usher, ask, client)
 	module:hook("resource-bind", function (event) usher.watch(event.session, event.session.usher_news); end);
 	module:hook("resource-unbind", function (event)
 		hold(event.session, nil);
-		for address in pairs(event.session.usher_given or {}) do regrade(event.session, address); end
+		for room in pairs(event.session.usher_given or {}) do regrade(event.session, room); end
 	end, -10); -- when it has left its rooms
 
 	if not eject then return feed; end
