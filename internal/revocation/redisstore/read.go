@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,7 +28,7 @@ func (s *Store) get(ctx context.Context, pipe redis.Pipeliner, ids []string) ([]
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err
 	}
-	now := time.Now().UnixMilli()
+	now := s.opt.Now().UnixMilli()
 	var found []revocation.Revocation
 	for i, id := range ids {
 		packed, there := index.Val()[i].(string)

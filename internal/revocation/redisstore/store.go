@@ -52,6 +52,7 @@ var (
 type Options struct {
 	// KeepChanges is about how many changes are kept for those who follow; 0 is 100,000.
 	KeepChanges int
+	Now         func() time.Time
 	// ReplicaWait is how long a write waits for a replica before it is answered as not replicated; 0 is a second.
 	ReplicaWait time.Duration
 }
@@ -74,6 +75,9 @@ var _ revocation.Store = (*Store)(nil)
 func Open(client *redisconn.Client, opt Options) *Store {
 	if opt.KeepChanges == 0 {
 		opt.KeepChanges = 100_000
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
 	if opt.ReplicaWait == 0 {
 		opt.ReplicaWait = time.Second
@@ -110,14 +114,15 @@ func (s *Store) Lookup(ctx context.Context, keys []revocation.Key) ([]revocation
 	return found, nil
 }
 
-// Claim implements revocation.Store.
+// Claim implements revocation.Store. Redis is told how long the mark lasts, and not until when: by its clock, which is
+// another one, that might be over.
 func (s *Store) Claim(ctx context.Context, m revocation.Mark) (revocation.Claim, error) {
-	until := int64(0)
+	lasts := int64(0)
 	if !m.Until.IsZero() {
-		until = m.Until.UnixMilli()
+		lasts = max(1, m.Until.Sub(s.opt.Now()).Milliseconds())
 	}
 	key := s.client.Prefix + "replay:" + hex.EncodeToString(m.Key[:])
-	answer, err := claimScript.Run(ctx, s.client, []string{key}, m.Owner, m.Resumes, until).Slice()
+	answer, err := claimScript.Run(ctx, s.client, []string{key}, m.Owner, m.Resumes, lasts).Slice()
 	if err != nil {
 		return revocation.Claim{}, err
 	}

@@ -80,3 +80,14 @@ func TestStore_KeepsTheContractOnACluster(t *testing.T) {
 		}
 	})
 }
+
+func TestClaim_HoldsWhereTheClockOfRedisIsAhead(t *testing.T) {
+	behind := func() time.Time { return time.Now().Add(-time.Hour) }
+	s := redisstore.Open(connect(t, config.Redis{URL: serve(t).URL(), Prefix: "usher:"}), redisstore.Options{Now: behind})
+	m := revocation.Mark{Key: storetest.JTI(t, "a").Key(), Until: behind().Add(time.Minute)}
+	for _, m.Owner = range []string{"one", "two"} {
+		if c, err := s.Claim(t.Context(), m); err != nil || c.Owner != "one" || c.First != (m.Owner == "one") {
+			t.Errorf("the claim of %s is answered %+v, %v", m.Owner, c, err)
+		}
+	}
+}

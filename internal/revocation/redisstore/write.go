@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -121,7 +120,7 @@ func (s *Store) Lift(ctx context.Context, id revocation.Key, actor string) (revo
 
 // Restore implements revocation.Store.
 func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (restored int, err error) {
-	now := time.Now()
+	now := s.opt.Now()
 	err = s.write(ctx, func(conn *redis.Conn, _ bool) error {
 		for rest := lost; len(rest) > 0; {
 			part := rest[:min(len(rest), chunk)]
