@@ -2,8 +2,13 @@ package server_test
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/usher-im/usher/internal/server"
 )
 
 func TestStop_WaitsForNobodyWhoHasSaidNothing(t *testing.T) {
@@ -44,5 +49,29 @@ func TestConn_OneThatIsResetBeforeAWordIsNoFault(t *testing.T) {
 	n.stopped <- nil
 	if said := n.log.String(); said != "" {
 		t.Errorf("the log says %s", said)
+	}
+}
+
+func TestStop_LeavesBehindWhoDoesNotReadHisAnswer(t *testing.T) {
+	entered := make(chan struct{})
+	n := startWith(t, base, server.Options{DrainTime: 200 * time.Millisecond, Verify: []server.Route{{
+		Method: fiber.MethodGet, Path: "/long", Open: true, Handler: func(c *fiber.Ctx) error {
+			close(entered)
+			return c.Send(make([]byte, 64<<20)) // more than the two kernels hold
+		},
+	}}})
+	c, err := net.Dial("tcp", n.server.VerifyAddress())
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	_, err = c.Write([]byte("GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+	must(t, err)
+	<-entered
+	n.stop()
+	if err := <-n.stopped; err != nil {
+		t.Errorf("the stop failed: %v", err)
+	}
+	n.stopped <- nil
+	if said := n.log.String(); strings.Count(said, "level=") != 1 || !strings.Contains(said, "level=WARN") || !strings.Contains(said, "waited=200ms") {
+		t.Errorf("the log says %q", said)
 	}
 }

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,9 +21,6 @@ import (
 	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/decide"
 )
-
-// drainTime is how long a stopping server waits for the requests in flight.
-const drainTime = 10 * time.Second
 
 // Recorder takes what happened for the audit; it never blocks (an *audit.Pipeline).
 type Recorder interface {
@@ -44,6 +42,8 @@ type Options struct {
 	Admin []Route
 	// Verify are further routes of the verify listener.
 	Verify []Route
+	// DrainTime is how long a stopping server waits for the requests in flight; 0 means 10 s.
+	DrainTime time.Duration
 }
 
 // Server answers on both listeners.
@@ -66,6 +66,7 @@ type Server struct {
 
 // New opens both listeners; nothing is answered before Run.
 func New(opt Options) (*Server, error) {
+	opt.DrainTime = cmp.Or(opt.DrainTime, 10*time.Second)
 	s := &Server{opt: opt, repeats: newRepeats(time.Minute), metrics: newMetrics(opt.Registry)}
 	s.flood = newFlood(opt.Config.Limits.BadTokensPerAddress)
 	s.guard = newGuard(opt.Credentials, s.record)
@@ -121,7 +122,7 @@ func (s *Server) SetRules(c *config.Config, d *decide.Door) {
 	s.door.Store(d)
 }
 
-// Run answers until ctx ends, then lets the requests in flight finish.
+// Run answers until ctx ends, then lets the requests in flight finish within DrainTime.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() { failed <- s.verify.Listener(s.verifyLn) }()
@@ -134,9 +135,7 @@ func (s *Server) Run(ctx context.Context) error {
 		running--
 	}
 	s.stop()
-	drain, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
-	err = errors.Join(err, s.verify.ShutdownWithContext(drain), s.admin.ShutdownWithContext(drain))
+	err = errors.Join(err, s.drain())
 	// A fiber app that is shut down before it began to listen does not know it, and would go on for ever.
 	s.verifyLn.Close()
 	s.adminLn.Close()
@@ -144,6 +143,26 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(err, <-failed)
 	}
 	return err
+}
+
+// drain takes no more connections, and lets the requests in flight finish. Who does not read his answer in time is left
+// behind: that is no failure of ours.
+func (s *Server) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opt.DrainTime)
+	defer cancel()
+	ended := make(chan error, 2)
+	for _, app := range []*fiber.App{s.verify, s.admin} {
+		go func() { ended <- app.ShutdownWithContext(ctx) }()
+	}
+	var failed error
+	for range 2 {
+		if err := <-ended; errors.Is(err, context.DeadlineExceeded) {
+			s.opt.Logger.Warn("requests that did not end in time are broken off", "waited", s.opt.DrainTime)
+		} else {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
 }
 
 // record fills in what the server knows of every event.

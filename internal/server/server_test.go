@@ -110,6 +110,12 @@ type node struct {
 
 func start(t *testing.T, yaml string, more ...server.Route) *node {
 	t.Helper()
+	return startWith(t, yaml, server.Options{Verify: more})
+}
+
+// startWith starts a node with options of the test's own; what a node stands on is not among them.
+func startWith(t *testing.T, yaml string, opt server.Options) *node {
+	t.Helper()
 	cfg, _, err := config.Parse("usher.yaml", []byte(yaml), nil)
 	must(t, err)
 	dir := t.TempDir()
@@ -131,16 +137,16 @@ func start(t *testing.T, yaml string, more ...server.Route) *node {
 	must(t, err)
 	n.rules = door
 	desk := &server.Desk{Ledger: n.ledger, Audit: n.audit, Config: func() *config.Config { return cfg }, Door: func() *decide.Door { return door }}
-	n.server, err = server.New(server.Options{
-		Config: cfg, Door: door, Audit: n.audit, Feed: n.ledger.Feed(), Credentials: n.who, Registry: prometheus.NewRegistry(),
-		Logger: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Verify: more, Admin: desk.Routes(),
-		Ready: func() error {
-			if err := n.ready.Load(); err != nil {
-				return *err
-			}
-			return nil
-		},
-	})
+	opt.Config, opt.Door, opt.Audit, opt.Feed, opt.Credentials, opt.Registry = cfg, door, n.audit, n.ledger.Feed(), n.who, prometheus.NewRegistry()
+	opt.Logger = slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opt.Admin = desk.Routes()
+	opt.Ready = func() error {
+		if err := n.ready.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}
+	n.server, err = server.New(opt)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
