@@ -63,7 +63,12 @@ func (r *repeats) remember(caller, id string, body []byte, now time.Time) (strin
 	s := &r.shards[q.key%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if age := ms - s.young.since; age >= window || age < 0 || s.young.used >= r.most {
+	age := ms - s.young.since
+	if -window < age && age < 0 {
+		// The clock was read before the lock was had, or was set back a little: that is no reason to forget.
+		ms, age = s.young.since, 0
+	}
+	if age >= window || age < 0 || s.young.used >= r.most {
 		s.old, s.young = s.young, asked{since: ms}
 		if age >= 2*window {
 			s.old = asked{}

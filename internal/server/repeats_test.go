@@ -46,6 +46,32 @@ func TestRepeats_ARepeatKeepsItsDecisionForAMinute(t *testing.T) {
 	}
 }
 
+// Questions are timed before they have a shard's lock, so that one may come a little late into a younger generation.
+func TestRepeats_AClockThatIsALittleBehindForgetsNothing(t *testing.T) {
+	r, now := newRepeats(time.Minute), time.Now()
+	everyShard := func(name string, after time.Duration) {
+		for n := range 100 * shards {
+			r.remember("", fmt.Sprint(name, n), nil, now.Add(after))
+		}
+	}
+	everyShard("first", 0)
+	first, _ := r.remember("", "1", nil, now.Add(time.Minute-time.Millisecond))
+	everyShard("turn", time.Minute)
+	for n := range 2 {
+		everyShard(fmt.Sprint("late", n), time.Minute-2*time.Millisecond)
+	}
+	if id, seen := r.remember("", "1", nil, now.Add(time.Minute+time.Millisecond)); seen != repeated || id != first {
+		t.Errorf("a question of 2 ms ago was %d and got %s, not %s", seen, id, first)
+	}
+	late, _ := r.remember("", "2", nil, now.Add(time.Minute-2*time.Millisecond))
+	if id, seen := r.remember("", "2", nil, now.Add(time.Minute)); seen != repeated || id != late {
+		t.Errorf("a late question was %d and got %s, not %s", seen, id, late)
+	}
+	if _, seen := r.remember("", "1", nil, now.Add(-3*time.Minute)); seen != fresh {
+		t.Error("a clock that was set back by minutes did not begin anew")
+	}
+}
+
 func TestRepeats_ManyAreToldApart(t *testing.T) {
 	r, now := newRepeats(time.Minute), time.Now()
 	const many = 20_000
