@@ -114,6 +114,38 @@ func TestSpill_OldEventsStayWhileTheStoreIsAway(t *testing.T) {
 	})
 }
 
+func TestSpill_EventsGoOnWhereNothingCanBeDeleted(t *testing.T) {
+	dir, store := t.TempDir(), &shelf{}
+	p, log := start(t, store, Options{Dir: dir})
+	p.Record(numbered(0))
+	flush(t, p)
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	// A folder that is not empty is in the place of the file: even root cannot delete that as one.
+	for _, err := range []error{os.Remove(names[0]), os.MkdirAll(filepath.Join(names[0], "in the way"), 0o700)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.spill.mu.Lock()
+	err = p.spill.begin(p.last + 1)
+	p.spill.announce()
+	p.spill.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		p.Record(numbered(1 + i))
+		flush(t, p)
+	}
+	wantNumbered(t, store.events(t), 6)
+	if text := log.String(); !strings.Contains(text, "trying again in a minute") {
+		t.Errorf("the log says %q", text)
+	}
+}
+
 // spilt says whether a text lies in any file of the spill.
 func spilt(t *testing.T, dir, text string) bool {
 	t.Helper()

@@ -17,7 +17,7 @@ type ingester struct {
 	failing  bool
 	previous time.Time // when the last batch was done
 	segment  uint64    // the spill's segment that was read last
-	again    time.Time // when to look at the spill's newest segment again, after an attempt to end it failed
+	again    time.Time // when to tidy the spill again after that failed
 }
 
 const (
@@ -27,10 +27,9 @@ const (
 	// workMost is how much of a batch's time counts as work: waiting for a store that was away is none, and would be
 	// followed by a rest of nine times its length.
 	workMost = 100 * time.Millisecond
-	// spillMost is how long the spill of a quiet node keeps rows that the store has, no longer than audit.retention; lookEvery
-	// how often it is looked at meanwhile, since clocks are set and machines sleep.
+	// spillMost is how long the spill of a quiet node keeps rows that the store has, no longer than audit.retention.
 	spillMost = 24 * time.Hour
-	lookEvery = time.Hour
+	lookEvery = time.Minute
 )
 
 func newIngester(p *Pipeline) *ingester {
@@ -67,31 +66,48 @@ func (g *ingester) run(ctx context.Context) {
 	}
 }
 
-// idle waits for rows when the store has all that there were. What has become old meanwhile leaves the spill.
+// idle waits for rows when the store has all that there were.
 func (g *ingester) idle(ctx context.Context, grown <-chan struct{}) {
-	now := g.p.opt.Now()
-	since, several := g.p.spill.holds()
-	rest := since.Add(g.p.keep()).Sub(now)
-	if !since.IsZero() && rest <= 0 && !now.Before(g.again) {
-		if err := g.p.spill.rotate(); err != nil {
-			g.again = now.Add(lookEvery)
-			g.p.opt.Logger.Warn(fmt.Sprintf("old events stay in the audit spill for now: %v", err))
-		}
-		_, several = g.p.spill.holds()
+	if !g.p.opt.Now().Before(g.again) {
+		g.tidy(ctx)
 	}
-	if several {
-		g.retry(ctx, g.release)
-	}
-	if since.IsZero() || rest <= 0 {
-		rest = lookEvery
-	}
-	look := time.NewTimer(min(rest, lookEvery))
+	look := time.NewTimer(lookEvery)
 	defer look.Stop()
 	select {
 	case <-ctx.Done():
 	case <-grown:
 	case <-look.C:
 	}
+}
+
+// tidy has what is safe in the store leave the spill. Where that fails events go on to the store all the same.
+func (g *ingester) tidy(ctx context.Context) {
+	now := g.p.opt.Now()
+	if err := g.release(ctx, now); err != nil && ctx.Err() == nil {
+		g.again = now.Add(lookEvery)
+		g.p.opt.Logger.Warn(fmt.Sprintf("the audit spill keeps what the store has as well: %v; trying again in a minute", err))
+	}
+}
+
+// release ends the newest segment where it is old, and lets go of the others whose rows are safe.
+func (g *ingester) release(ctx context.Context, now time.Time) error {
+	since, several := g.p.spill.holds()
+	if !since.IsZero() && now.Sub(since) >= g.p.keep() {
+		if err := g.p.spill.rotate(); err != nil {
+			return err
+		}
+		several = true
+	}
+	if !several {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	safe, err := g.p.store.Last(ctx)
+	if err != nil {
+		return err
+	}
+	return g.p.spill.release(safe)
 }
 
 // keep is how long rows may stay in the spill that the store has.
@@ -138,11 +154,11 @@ func (g *ingester) deliver(ctx context.Context, rows []Row) bool {
 		return false
 	}
 	g.p.storedRows.Add(int64(len(rows)))
-	g.p.progress(newest)
 	if g.reader.segment.first != g.segment {
 		g.segment = g.reader.segment.first
-		g.retry(ctx, g.release)
+		g.tidy(ctx)
 	}
+	g.p.progress(newest)
 	return true
 }
 
@@ -154,15 +170,6 @@ func (g *ingester) ask(ctx context.Context) error {
 	g.known, g.skip = true, last
 	g.p.progress(last)
 	return nil
-}
-
-// release lets go of the segments whose rows are safe.
-func (g *ingester) release(ctx context.Context) error {
-	safe, err := g.p.store.Last(ctx)
-	if err != nil {
-		return err
-	}
-	return g.p.spill.release(safe)
 }
 
 // retry calls f until it succeeds; false where ctx ended before. An outage and its end are one line each.
