@@ -245,8 +245,8 @@ func TestPipeline_ClockSetBackHidesNoEvent(t *testing.T) {
 
 func TestPipeline_ShedsOnlyPastTheDiskBoundAndCounts(t *testing.T) {
 	store := &shelf{away: true}
-	p, log := start(t, store, Options{SpillMax: 256 << 10})
-	const all = 10_000
+	p, log := start(t, store, Options{SpillMax: 2 * drainBytes}) // the newest file stays, and may be as large as one write
+	const all = 20_000
 	for i := range all {
 		p.Record(numbered(i))
 	}
