@@ -145,7 +145,7 @@ func TestConn_NobodyIsServedAloneWhileOthersWait(t *testing.T) {
 			longest = max(longest, alone)
 		}
 	}
-	if longest > 2*skipped {
+	if longest > 4*skipped { // one look that found nobody, and another for what had just begun to wait; without any it is all of them
 		t.Errorf("one client was served %d times in a row while the other waited", longest)
 	}
 }
