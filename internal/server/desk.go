@@ -1,10 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,8 +73,8 @@ type written struct {
 
 func (d *Desk) revoke(c *fiber.Ctx) error {
 	var in revocationsAsked
-	if err := json.Unmarshal(c.Request().Body(), &in); err != nil {
-		return badRevocation(c, "Send a JSON object with selector, value and, where it needs one, issuer; or many of them as items.")
+	if detail := readRevocations(c.Request().Body(), &in); detail != "" {
+		return badRevocation(c, detail)
 	}
 	asked, many := in.Items, true
 	if len(asked) == 0 {
@@ -112,6 +115,24 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 	return c.Status(status).JSON(done[0])
 }
 
+// readRevocations says what is wrong with a body. A member that is misspelt is not passed over: a revocation that was to
+// spare later tokens, or to end, would be one of everything for ever.
+func readRevocations(body []byte, in *revocationsAsked) (detail string) {
+	const form = "a JSON object with selector, value and, where it needs one, issuer; or many of them as items"
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(in); err != nil {
+		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+			return "There is no member " + audit.Clean(name) + ": they are selector, value, issuer, issued_before, expires_at, reason, items and dry_run."
+		}
+		return "Send " + form + "."
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return "Send " + form + ", and nothing after it."
+	}
+	return ""
+}
+
 // write revokes, and tells the audit who did.
 func (d *Desk) write(rs []revocation.Revocation, cautions [][]string, now time.Time) ([]written, bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
@@ -135,6 +156,11 @@ type revocationsFound struct {
 }
 
 func (d *Desk) list(c *fiber.Ctx) error {
+	for name := range c.Queries() {
+		if !slices.Contains([]string{"selector", "issuer", "value", "actor", "cursor", "limit"}, name) {
+			return badRevocation(c, "There is no parameter "+audit.Clean(name)+": they are selector, issuer, value, actor, cursor and limit.")
+		}
+	}
 	q := revocation.Query{
 		Selector: revocation.Selector(c.Query("selector")), Issuer: c.Query("issuer"), Value: c.Query("value"),
 		Actor: c.Query("actor"), Cursor: c.Query("cursor"),

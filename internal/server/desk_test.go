@@ -122,7 +122,10 @@ func TestRevocations_MistakesAreOneSentence(t *testing.T) {
 	for body, says := range map[string]string{
 		`[]`:                                 "Send a JSON object",
 		`{"selector":"session","value":"x"}`: "use token, jti",
-		`{"selector":"jti","value":"x"}`:     "name one of the configured (my-app, other)",
+		`{"selector":"room","value":"x","issued_befor":"now"}`:            `There is no member "issued_befor": they are selector`,
+		`{"items":[{"selector":"room","value":"x","expires":"7d"}]}`:      `There is no member "expires"`,
+		`{"selector":"room","value":"x"}{"selector":"room","value":"y"}`:  "and nothing after it",
+		`{"selector":"jti","value":"x"}`:                                  "name one of the configured (my-app, other)",
 		`{"selector":"token","value":"eyJ.nonsense"}`:                     "neither a token nor a fingerprint",
 		`{"selector":"room","value":"x","issued_before":"soon"}`:          "The value of issued_before is not a time",
 		`{"selector":"room","value":"x","expires_at":"2000-01-01"}`:       "would have expired",
@@ -138,7 +141,7 @@ func TestRevocations_MistakesAreOneSentence(t *testing.T) {
 		t.Errorf("something was revoked: %s", r.raw)
 	}
 	for path, says := range map[string]string{
-		"?cursor=x": "cursor", "?limit=many": "limit", "?limit=0": "limit", "?selector=session": "use token", "?selector=token&value=eyJ.a.b": "fingerprint",
+		"?cursor=x": "cursor", "?limit=many": "limit", "?limit=0": "limit", "?selector=session": "use token", "?isuer=my-app": "There is no parameter isuer", "?selector=token&value=eyJ.a.b": "fingerprint",
 	} {
 		if r := n.as(credential.Audit, "GET", "/v1/revocations"+path, ""); r.status != 400 || !strings.Contains(r.raw, says) || strings.Contains(r.raw, "eyJ") {
 			t.Errorf("%s: %+v", path, r)
