@@ -64,7 +64,7 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	}
 	t := newTrial(d, p, q, now)
 	if v.Problem = t.run(ctx); v.Problem != nil {
-		v.Claimed = t.token
+		t.claim(v)
 		if t.issuer != nil {
 			v.IssuerBlock = t.issuer.Iss
 		}
@@ -72,7 +72,8 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	}
 	proven, problem := t.proven(signed)
 	if v.Problem = problem; problem != nil {
-		v.Claimed, v.IssuerBlock = t.token, t.issuer.Iss
+		t.claim(v)
+		v.IssuerBlock = t.issuer.Iss
 		return
 	}
 	proven.name = name
@@ -80,6 +81,13 @@ func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	t.letGo()
 	d.proven.keep(proven)
 	v.Proven = proven
+}
+
+// claim tells what a token says of itself that proves nothing, as far as it could be read.
+func (t *trial) claim(v *Verdict) {
+	if v.Claimed = t.token; t.token != nil {
+		v.ClaimedUser = t.profile.userOf(&t.token.Claims)
+	}
 }
 
 // proven draws from a verified token all that its claims alone decide.

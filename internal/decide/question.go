@@ -54,6 +54,8 @@ type Verdict struct {
 	Proven *Proven
 	// Claimed is what an unproven token says of itself: for the audit, marked as such, and for nothing else.
 	Claimed *token.Token
+	// ClaimedUser is who the bearer is by that, read as it is from a proven token.
+	ClaimedUser string
 	// Profile that judged; empty where none was found.
 	Profile string
 	// IssuerBlock is the iss of the config's issuer block that the token fell under, by its own word where Proven is nil;

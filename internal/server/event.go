@@ -33,7 +33,7 @@ func eventOf(q *decide.Question, v *decide.Verdict, id string, start time.Time, 
 	case v.Claimed != nil:
 		t := v.Claimed
 		addClaims(&e, &t.Claims)
-		e.Kid, e.Alg, e.Fingerprint = t.Header.Kid, t.Header.Alg, token.Fingerprint(t.SigningInput)
+		e.UserID, e.Kid, e.Alg, e.Fingerprint = v.ClaimedUser, t.Header.Kid, t.Header.Alg, token.Fingerprint(t.SigningInput)
 	}
 	return e
 }
@@ -45,8 +45,8 @@ func verdictOf(code reason.Code) audit.Verdict {
 	return audit.Deny
 }
 
-// addClaims notes what a token says of its bearer, proven or not.
+// addClaims notes what a token says of its bearer, proven or not, but for the user's id: where that stands the profile says.
 func addClaims(e *audit.Event, c *token.Claims) {
 	e.Issuer, e.Subject, e.JTI = c.Issuer, c.Subject, c.JTI
-	e.UserID, e.UserName, e.UserEmail = c.Context.UserID, c.Context.UserName, c.Context.UserEmail
+	e.UserName, e.UserEmail = c.Context.UserName, c.Context.UserEmail
 }

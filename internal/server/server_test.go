@@ -294,6 +294,24 @@ func TestVerify_EventTellsAllButTheToken(t *testing.T) {
 	}
 }
 
+func TestVerify_UsersAreReadWhereTheProfileSaysProvenOrNot(t *testing.T) {
+	for claim, want := range map[string]string{"context.user.id": "u1", "sub": "meet.example.com", "context.user.nobody": ""} {
+		n := start(t, base+"    revocation: {user_claim: "+claim+"}\n")
+		raw := mintToken(t, "j1")
+		n.verify(question(t, map[string]any{"token": raw}))
+		n.verify(question(t, map[string]any{"id": "2", "token": raw[:len(raw)-8] + "AAAAAAAA"}))
+		events := n.audit.all()
+		if len(events) != 2 || !events[0].Proven || events[1].Proven {
+			t.Fatalf("%+v", events)
+		}
+		for _, e := range events {
+			if e.UserID != want {
+				t.Errorf("by %s the user is %q (proven %v), want %q", claim, e.UserID, e.Proven, want)
+			}
+		}
+	}
+}
+
 func TestVerify_MalformedQuestionsAreOurBug(t *testing.T) {
 	n := start(t, base)
 	if r := n.verify(`{"id":`); r.status != 400 || r.body["type"] != "urn:usher:problem:bad-question" || r.header.Get("Content-Type") != "application/problem+json" {
