@@ -79,23 +79,8 @@ func TestSeat_TheExemptKeepItWhenTheModuleIsLoadedAnew(t *testing.T) {
 	})
 }
 
+// Nor does it cost the one his seat who has taken the old nick meanwhile.
 func TestSeat_AnotherNickDoesNotSaveIt(t *testing.T) {
-	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
-		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
-		alice := s.Login(t, e2e.Who{Token: mine(t, "daily", "first")})
-		id := enable(alice)
-		alice.MustJoin("daily", "alice")
-		alice.Close()
-		s.Gate.HoldAnswers("recheck")
-		back := returning(t, s, mine(t, "weekly", "second"), id)
-		back.MustSend(`<presence xmlns='jabber:client' to='%s/other'/>`, e2e.Room("daily"))
-		awaitSeat(t, s, "daily", alice.JID, "other")
-		s.Gate.Release()
-		awaitSeat(t, s, "daily", alice.JID, "")
-	})
-}
-
-func TestSeat_WhoTakesTheOldNickIsLeftAlone(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
 		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
 		bob := s.Login(t, e2e.Who{Token: user(t, "bob")})
