@@ -71,9 +71,9 @@ func appendIdentity(b []byte, p *decide.Proven, given *decide.Given) []byte {
 
 func appendContext(b []byte, p *decide.Proven) []byte {
 	c, start := &p.Claims.Context, len(b)
-	b = appendRaw(b, "user", p.User)
-	b = appendRaw(b, "group", c.Group)
-	b = appendRaw(b, "room", c.Room)
+	b = appendSigned(b, "user", p.User)
+	b = appendSigned(b, "group", c.Group)
+	b = appendSigned(b, "room", c.Room)
 	b = appendText(b, "tenant", c.Tenant)
 	return braced(b, start)
 }

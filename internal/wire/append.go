@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/json"
 	"strconv"
 
 	"github.com/usher-im/usher/internal/jsontext"
@@ -24,14 +23,6 @@ func appendText(b []byte, name, value string) []byte {
 		return b
 	}
 	return appendString(appendName(b, name), value)
-}
-
-// appendRaw appends JSON as it was signed: the token's own strict scanner has read it.
-func appendRaw(b []byte, name string, value json.RawMessage) []byte {
-	if len(value) == 0 {
-		return b
-	}
-	return append(appendName(b, name), value...)
 }
 
 func appendSeconds(b []byte, name string, value int64) []byte {
