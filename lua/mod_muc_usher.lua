@@ -24,7 +24,10 @@ local function is_admin(address)
 	return role.name == "prosody:admin" or role.name == "prosody:operator";
 end
 
-local function exempts(from) return is_admin(jid.bare(from)) or allowlist:contains(jid.bare(from)) or allowlist:contains(jid.host(from)); end
+local function exempts(from)
+	local bare = jid.bare(from);
+	return is_admin(bare) or allowlist:contains(bare) or allowlist:contains(jid.host(bare));
+end
 
 local function is_exempt(origin, from)
 	local exempt = exempts(from) or remote[origin.type] and s2s_allow:contains(jid.host(from));

@@ -15,64 +15,71 @@ local lib = { no_verdict = no_verdict, news = 0, watch = function () end };
 -- session, and for a username: Jitsi's client takes its first eight digits for the nick, if they are hexadecimal.
 function lib.new_id() return to_hex(random_bytes(16)); end
 
+local byte, find, sub = string.byte, string.find, string.sub;
+
 -- A header or a token may hold any byte. The verifier takes valid UTF-8 alone, so a stray byte becomes U+FFFD: no
 -- token with one is well formed, and what remains is readable in the audit.
 local function escaped(s)
-	if s:find("^[#-Z^-~%[%] !]*$") then return s; end -- as nearly always: nothing is copied
+	if find(s, "^[#-Z^-~%[%] !]*$") then return s; end -- as nearly always: nothing is copied
 	if not valid_utf8(s) then s = s:gsub("[\128-\255]", "\239\191\189"); end
-	return (s:gsub('[%c"\\]', function (c) return ("\\u%04x"):format(c:byte()); end));
+	return json.encode(s):sub(2, -2);
 end
 
-local members, parts = { "id", "grant", "stage", "host", "profile", "room", "tenant", "session", "previous_session",
-	"remote_ip", "user_agent", "decision_id", "outcome" }, {}; -- parts: of what is being encoded
+-- A member of a question that follows another, up to the end of its text; nothing where there is none.
+local function member(name, value) return (value or "") ~= "" and '","' .. name .. '":"' .. escaped(value) or ""; end
 
--- A question or report in three texts, built by hand at a tenth of what util.json costs. The second is the token: it is by
--- far the longest, and each copy of it costs.
+-- What stands in every question about a session.
+function lib.about(session, host, profile)
+	return member("host", host) .. member("profile", profile) .. member("tenant", session.jitsi_web_query_prefix) .. member("session", session.usher_id)
+		.. member("remote_ip", session.ip) .. member("user_agent", session.user_agent_header);
+end
+
+-- A question in three texts, built by hand at a tenth of what util.json costs. The second is the token: it is by far the
+-- longest, and each copy of it costs.
 function lib.encode(question)
-	local n, token = 0, question.token or "";
-	local before = token == "" and '{"' or '","';
-	for _, name in ipairs(members) do
-		local value = question[name] or "";
-		if value ~= "" then parts[n + 1], parts[n + 2], parts[n + 3], parts[n + 4], n, before = before, name, '":"', escaped(value), n + 4, '","'; end
-	end
-	parts[n + 1] = question.room_requires_auth and before .. 'room_requires_auth":true}' or (n > 0 or token ~= "") and '"}' or "{}";
-	return token == "" and "" or '{"token":"', escaped(token), table.concat(parts, "", 1, n + 1);
+	local token = question.token or "";
+	local before = token == "" and '{"id":"' or '","id":"';
+	return token == "" and "" or '{"token":"', escaped(token), before .. question.id .. member("grant", question.grant)
+		.. '","stage":"' .. question.stage .. question.about .. member("room", question.room) .. member("previous_session", question.previous_session)
+		.. (question.room_requires_auth and '","room_requires_auth":true}' or '"}');
 end
 
-local byte, find, sub = string.byte, string.find, string.sub;
+-- What became of a session that was to be put out.
+function lib.report(decision, session, outcome) return json.encode { decision_id = decision, session = session, outcome = outcome }; end
 
--- Reads JSON as the verifier writes it, where nothing is escaped, at a quarter of what util.json costs: texts are found by
--- their ends. Throws at nearly all else.
+-- Reads JSON as the verifier writes it, where nearly always nothing is escaped, at a quarter of what util.json costs: texts
+-- are found by their ends. Throws at nearly all else.
 local function quick(text, at)
-	local first, key, stop, value = byte(text, at), 0;
-	if first == 34 then stop = find(text, '"', at + 1, true); return sub(text, at + 1, stop - 1), stop + 1; end -- a quote
-	if first ~= 123 and first ~= 91 then -- neither { nor [
-		value, stop = text:match("^([%w-]+)()", at);
-		if value == "true" or value == "false" then return value == "true", stop; end
-		return tonumber(value:match("^-?%d+$")) or error(), stop;
+	local opened, first = byte(text, at, at + 1);
+	if opened ~= 123 and opened ~= 91 then -- neither { nor [
+		local word, stop = text:match("^([%w-]+)()", at);
+		if word == "true" or word == "false" then return word == "true", stop; end
+		return tonumber(word:match("^-?%d+$")) or error(), stop;
 	end
-	if byte(text, at + 1) == first + 2 then return {}, at + 2; end
-	local list = first == 91 and {} or { a = nil, b = nil, c = nil, d = nil }; -- an object has room for four at once
+	if first == opened + 2 then return {}, at + 2; end
+	local list, key, stop, mark = opened == 91 and {} or { a = nil, b = nil, c = nil, d = nil }, 0; -- an object has room for four at once
 	repeat
-		if first == 91 then key, at = key + 1, at + 1;
-		else stop = find(text, '"', at + 2, true); -- what a token signed may have spaces around its names; not here
-			key, at = byte(text, at + 1) == 34 and byte(text, stop + 1) == 58 and sub(text, at + 2, stop - 1) or error(), stop + 2; end
-		list[key], at = quick(text, at);
-	until byte(text, at) ~= 44; -- a comma
-	return byte(text, at) == first + 2 and list or error(), at + 1;
-end
-
--- Jitsi's plugins know no json.null and would show it as a value.
-local function without_null(value)
-	for k, v in pairs(type(value) == "table" and value or {}) do if v == json.null then value[k] = nil; else without_null(v); end end
-	return value;
+		at = at + 1;
+		if opened == 91 then key = key + 1;
+		else
+			stop = first == 34 and find(text, '"', at + 1, true); -- 34: a quote
+			key, mark, first = sub(text, at + 1, stop - 1), byte(text, stop + 1, stop + 2);
+			at = mark == 58 and stop + 2; -- a colon
+		end
+		if first == 34 then
+			stop = find(text, '"', at + 1, true);
+			list[key], at = sub(text, at + 1, stop - 1), stop + 1;
+		else list[key], at = quick(text, at); end
+		mark, first = byte(text, at, at + 1);
+	until mark ~= 44; -- a comma
+	return mark == opened + 2 and list or error(), at + 1;
 end
 
 -- Reads what stands in a text from a place on.
 function lib.decode(text, at)
 	local ok, value, stop = pcall(find(text, "\\", 1, true) and error or quick, text, at or 1);
-	if not ok or stop ~= #text + 1 then ok, value = pcall(json.decode, text:sub(at or 1)); value = ok and without_null(value); end
-	return type(value) == "table" and value or {};
+	if not ok or stop ~= #text + 1 then ok, value = pcall(json.decode, text:sub(at or 1)); end
+	return ok and type(value) == "table" and value or {};
 end
 
 local kinds = { features = "table", room_policy = "table", claims = "table", context = "table", revocation_keys = "table" };
@@ -82,7 +89,7 @@ kinds.grant, kinds.affiliation, kinds.recheck_at = "string", "string", "number";
 -- may see, ending in the decision id that leads to the audit record.
 function lib.read(status, text, at)
 	local answer = (status == 200 or status == 503) and lib.decode(text, at) or {};
-	for name, kind in pairs(kinds) do if answer[name] ~= nil and type(answer[name]) ~= kind then return no_verdict; end end
+	for name, value in pairs(answer) do if kinds[name] and type(value) ~= kinds[name] then return no_verdict; end end
 	local id, message, allow = tostring(answer.decision_id or ""), tostring(answer.message or ""), status ~= 503 and answer.allow;
 	if status == 200 and answer.need == "token" then return answer; end
 	if type(allow) ~= "boolean" or not id:find("^[%w_-]+$") then return no_verdict; end
@@ -137,13 +144,13 @@ function lib.asker(http)
 	end
 
 	return function (session, question)
-		local grant, since = question.stage ~= "connect" and session.usher and session.usher.grant or nil, lib.news;
+		local login, since = question.stage == "connect", lib.news;
 		session.usher_id, session.usher_news = session.usher_id or lib.new_id(), since;
-		question.session, question.profile, question.tenant = session.usher_id, profile, session.jitsi_web_query_prefix;
-		question.remote_ip, question.user_agent = session.ip, session.user_agent_header;
-		question.grant, question.token = grant, not grant and session.auth_token;
+		if login or not session.usher_about then session.usher_about = lib.about(session, question.host, profile); end
+		question.about, question.grant = session.usher_about, not login and session.usher and session.usher.grant or nil;
+		question.token = not question.grant and session.auth_token;
 		local answer = ask_once(question);
-		if answer.need and grant and session.auth_token then
+		if answer.need and question.grant and session.auth_token then
 			question.grant, question.token = nil, session.auth_token;
 			answer = ask_once(question);
 			if answer.allow then lib.watch(session, since, lib.keep(answer)); end

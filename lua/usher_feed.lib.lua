@@ -54,8 +54,8 @@ return function (usher, ask, client)
 		local function close()
 			session:close(reason);
 			destroy_session(session, answer.text); -- on 0.12 closing does nothing to a hibernating WebSocket session
-			local report = { decision_id = answer.decision_id, session = id, outcome = session.destroyed and outcome or "failed" };
-			client.post("/v1/report", function () end, usher.encode(report));
+			local report = usher.report(answer.decision_id, id, session.destroyed and outcome or "failed");
+			client.post("/v1/report", function () end, "", "", report);
 		end
 		for _, seat in ipairs(seats(session)) do unseat(session, seat.room, answer.text); end
 		session.usher_refused = answer; -- for joins in the meantime
@@ -136,7 +136,9 @@ return function (usher, ask, client)
 	-- another host's handler, Jitsi's among them, would judge it by keys that are not its own.
 	local function adopt(session, from)
 		if session.host ~= host or from.destroyed or not from.usher_news then return; end
-		hold(session, nil); -- a guest keeps what Jitsi's mod_jitsi_permissions has lent him
+		hold(session, nil);
+		session.usher_about = nil;
+		-- A guest keeps what Jitsi's mod_jitsi_permissions has lent him.
 		if session.auth_token or from.auth_token then usher.set(session, from); from.auth_token = nil; end
 		usher.watch(session, from.usher_news);
 		for _, seat in ipairs(seats(session, true)) do doubt(session, seat); end
