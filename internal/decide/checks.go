@@ -150,7 +150,11 @@ func (t *trial) findAlgorithm(ctx context.Context) *reason.Problem {
 		allowed = t.issuer.keys.DefaultAlgorithms()
 		if known && !alg.Symmetric() && !slices.Contains(allowed, alg) {
 			// The issuer may have gained a key of another type since its URL was read. Looking for it has that done again.
-			if _, problem := t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, alg, t.now); problem != nil && problem.Code == reason.KeyUnavailable {
+			k, problem := t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, alg, t.now)
+			if k != nil {
+				problem = k.Doubt
+			}
+			if problem != nil && problem.Code == reason.KeyUnavailable {
 				return problem
 			}
 			allowed = t.issuer.keys.DefaultAlgorithms()
@@ -172,6 +176,9 @@ func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
 
 func (t *trial) signature() *reason.Problem {
 	if err := t.key.Verify(t.algorithm, t.token.SigningInput, t.token.Signature); err != nil {
+		if t.key.Doubt != nil {
+			return t.key.Doubt
+		}
 		return &reason.Problem{Code: reason.SignatureInvalid, Detail: "the signature does not verify with key " + quote(t.key.ID)}
 	}
 	return nil

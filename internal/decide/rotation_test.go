@@ -1,6 +1,9 @@
 package decide_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -77,4 +80,42 @@ func TestDecide_AnIssuerMayGoOverToAnotherTypeOfKey(t *testing.T) {
 			t.Errorf("%s: the new type under the old kid gets %q", name, got)
 		}
 	}
+}
+
+// A single key without a kid serves whatever kid a token names. It does so too where the issuer's URL, which might know that
+// kid, has just been asked for one that somebody made up; only what it did not sign has to wait then.
+func TestDecide_AKeyWithoutKidServesWhileItsSourceCannotBeAskedForOthers(t *testing.T) {
+	key, public := mint.SharedKey(token.ES256)
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(jwks(t, map[string]any{"": public}))
+	}))
+	t.Cleanup(issuer.Close)
+	h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{jwks_url: "`+issuer.URL+`"}]`, 1))
+	h.rings[0].Settle(t.Context())
+	ask := func(key any, kid string) reason.Code {
+		raw, err := mint.Token(mint.Spec{Alg: token.ES256, Key: key, Kid: kid, Claims: good()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect}))
+	}
+	stranger := newES256(t)
+	if got := ask(stranger, "made up"); got != reason.SignatureInvalid {
+		t.Errorf("a stranger gets %q", got)
+	}
+	if got := ask(key, "one"); got != reason.None {
+		t.Errorf("the key that is known gives %q", got)
+	}
+	if got := ask(stranger, "another"); got != reason.KeyUnavailable {
+		t.Errorf("a signature by a key that may be new gives %q", got)
+	}
+}
+
+func newES256(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }

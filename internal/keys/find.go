@@ -12,7 +12,8 @@ import (
 
 // Find gives the one key that may verify a token whose header names kid (with hasKid) and alg, at now. A key that is
 // known is found without a lock, without an allocation and without regard to any network. A kid that is not known may
-// wait for one fetch of the issuer's URLs, until ctx ends; where they may not be asked now, it is key_unavailable.
+// wait for one fetch of the issuer's URLs, until ctx ends; where they may not be asked now, it is key_unavailable, or a
+// key with that as its Doubt.
 func (r *Ring) Find(ctx context.Context, kid string, hasKid bool, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
 	s := r.snap.Load()
 	if hasKid && kid != "" {
@@ -43,9 +44,22 @@ func (r *Ring) named(ctx context.Context, kid string, alg token.Algorithm, now t
 	case c.unfit != nil:
 		return nil, notAllowed("kid %s: %v", material.Quote(kid), c.unfit)
 	case why != nil:
-		return nil, unavailable("kid %s is not known here, and its source cannot be asked: %v", material.Quote(kid), why)
+		return r.unasked(alg, now, unavailable("kid %s is not known here, and its source cannot be asked: %v", material.Quote(kid), why))
 	}
 	return r.nameless(kid, alg, now, c.expired)
+}
+
+// unasked is for a kid that is not known while its source cannot be asked: the single key without a kid serves then too,
+// or an outage of the source, or a flood of made-up kids, would keep out whoever it let in before. But the source might
+// have meant another key, so that a signature which is not by this one proves nothing, and doubt is the answer.
+func (r *Ring) unasked(alg token.Algorithm, now time.Time, doubt *reason.Problem) (*Key, *reason.Problem) {
+	c := choose(r.snap.Load().nameless[alg], alg, now)
+	if !c.settled() {
+		return nil, doubt
+	}
+	k := *c.key
+	k.Doubt = doubt
+	return &k, nil
 }
 
 // nameless finds the single key without a kid, which also serves tokens that carry one.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/keys/material"
+	"github.com/usher-im/usher/internal/reason"
 	"github.com/usher-im/usher/internal/token"
 )
 
@@ -23,6 +24,9 @@ type Key struct {
 	NotAfter time.Time
 	// Source is the place it comes from, for people: "file /etc/usher/app.pub.pem".
 	Source string
+	// Doubt is what there is to say of a token whose signature is not by this key, where another may have been meant; nil:
+	// none was.
+	Doubt *reason.Problem
 
 	thumbprint string // of a public key; tells one material under two names from two materials
 	onDemand   bool   // came from a key server that is asked by kid: serves no token without one

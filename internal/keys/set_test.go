@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/reason"
 	"github.com/usher-im/usher/internal/token"
 )
 
@@ -339,4 +340,23 @@ func (s *set) waiters() int {
 		return 0
 	}
 	return s.flight.waiting
+}
+
+// It served every kid before the server went down, and there is nothing new to be had from one that is.
+func TestSet_AKeyWithoutKidServesEveryKidThroughAnOutage(t *testing.T) {
+	server := newKeyServer(t, answer(jwks(member(newEd25519()))))
+	r := openRing(t, quick(), nil, config.KeySource{JWKSURL: server.URL})
+	r.Settle(t.Context())
+	server.say(status(http.StatusInternalServerError))
+	until(t, "the server is known to be down", func() bool { return errorsOf(r) != "" })
+	k, problem := r.Find(t.Context(), "any", true, token.EdDSA, time.Now())
+	if problem != nil {
+		t.Fatalf("%s: %s", problem.Code, problem.Detail)
+	}
+	if k.Doubt == nil || k.Doubt.Code != reason.KeyUnavailable {
+		t.Errorf("a signature that is not by this key would get %v", k.Doubt)
+	}
+	if k, _ := r.Find(t.Context(), "", false, token.EdDSA, time.Now()); k == nil || k.Doubt != nil {
+		t.Errorf("a token without a kid gets %+v", k)
+	}
 }
