@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"strings"
+	"time"
 )
 
 // sources lists an entry's sources that are set, by their key's name.
@@ -72,7 +73,15 @@ func (r *report) checkKey(path string, k *KeySource, allowHTTP bool) {
 	for _, u := range []struct{ name, text string }{{"jwks_url", k.JWKSURL}, {"asap_url", k.ASAPURL}, {"certs_url", k.CertsURL}} {
 		if u.text != "" {
 			r.keyURL(path+"."+u.name, u.text, allowHTTP)
+			r.staleness(path+".max_stale", k.MaxStale)
 		}
+	}
+}
+
+// staleness: keys that serve for less than a minute would be gone before their server may be asked again.
+func (r *report) staleness(path string, d time.Duration) {
+	if d < time.Minute && !r.wrong(path) {
+		r.fault(path, "%s must be a minute or more, not %s; a server is not asked often enough for less, and 24h is the default", path, d)
 	}
 }
 

@@ -51,7 +51,7 @@ type KeySource struct {
 	Kid string `yaml:"kid" example:"2026-a"`
 	// When a secret or PEM stops being accepted, as RFC 3339. Left out: never.
 	NotAfter time.Time `yaml:"not_after" example:"2027-01-01T00:00:00Z"`
-	// How long the last good set of a URL serves while its server is down.
+	// How long the last good set of a URL serves while its server is down, a minute or more. It is asked for again within half of that.
 	MaxStale time.Duration `yaml:"max_stale" default:"24h"`
 
 	// Where is the entry's place in the config: usher.yaml:31.

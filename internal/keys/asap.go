@@ -227,7 +227,7 @@ func (s *asap) confirm(k *followedKey, a fetch.Answer) {
 		k.etag = a.ETag
 	}
 	k.since, k.shown = time.Now(), s.ring.now()
-	k.next = k.since.Add(s.ring.pace.fresh(a.Fresh, a.Said))
+	k.next = k.since.Add(s.fresh(s.ring.pace, a))
 }
 
 // close tells whoever still waits that there will be no answer.

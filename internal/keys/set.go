@@ -203,7 +203,7 @@ func (s *set) confirm(a fetch.Answer) {
 	}
 	s.err, s.failures = nil, 0
 	s.since, s.shown = time.Now(), s.ring.now()
-	s.next = s.since.Add(s.ring.pace.fresh(a.Fresh, a.Said))
+	s.next = s.since.Add(s.fresh(s.ring.pace, a))
 }
 
 // fail notes why a fetch brought nothing; it is logged once for as long as it stays the same.

@@ -162,6 +162,12 @@ func (e entry) followed(kind string, u *url.URL) followed {
 	return f
 }
 
+// fresh is how long an answer counts before it is asked for again: never for longer than half of maxStale, so that the
+// keys of a server that is well do not go stale, and one that is not has the other half to come back.
+func (f followed) fresh(p pace, a fetch.Answer) time.Duration {
+	return min(p.fresh(a.Fresh, a.Said), f.maxStale/2)
+}
+
 func (e entry) jwks(rules material.SetRules) decoder {
 	return func(data []byte) ([]material.Key, []error, error) { return material.JWKS(data, rules) }
 }

@@ -1,0 +1,28 @@
+package keys
+
+import (
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/token"
+)
+
+// A server may say that its keys hold for much longer than max_stale. They are asked for again before they are too old.
+func TestRing_KeysOfAServerThatIsWellNeverGoStale(t *testing.T) {
+	const maxStale = 600 * time.Millisecond
+	set := newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "a")), "Cache-Control", "max-age=3600"))
+	asap := newKeyServer(t, newStore(map[string]string{"a": publicPEM(newEd25519())}, "max-age=3600").answer)
+	for server, source := range map[*keyServer]config.KeySource{
+		set:  {JWKSURL: set.URL, MaxStale: maxStale},
+		asap: {ASAPURL: asap.URL, MaxStale: maxStale},
+	} {
+		r := openRing(t, quick(), nil, source)
+		expect(t, r, "a", token.EdDSA, "a")
+		before := r.Generation()
+		until(t, "its key was asked for again, twice", func() bool { return len(server.visits()) > 2 })
+		if r.Generation() != before {
+			t.Errorf("keys went while their server was well: %+v", r.List())
+		}
+	}
+}
