@@ -147,10 +147,20 @@ func (r *Ring) wait(ctx context.Context, f *flight, known func() choice) (choice
 	}
 }
 
-// Settle waits until every URL that can be asked without a kid has answered or failed once, or ctx ends. Nothing needs
-// it to be called; it is for those who want to show what there is.
+// Settle waits until every URL that can be asked without a kid has answered or failed once, or ctx ends: for as long as a
+// fetch may take, since no token waits. Nothing needs it to be called; it is for those who want to show what there is.
 func (r *Ring) Settle(ctx context.Context) {
-	r.ask(ctx, "", func() choice { return choice{} })
+	for _, s := range r.remotes {
+		d := s.demand("")
+		if d.flight == nil {
+			continue
+		}
+		select {
+		case <-d.flight.done:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func notFound(format string, args ...any) *reason.Problem {

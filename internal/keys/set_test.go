@@ -360,3 +360,17 @@ func TestSet_AKeyWithoutKidServesEveryKidThroughAnOutage(t *testing.T) {
 		t.Errorf("a token without a kid gets %+v", k)
 	}
 }
+
+func TestRing_SettleWaitsLongerThanAToken(t *testing.T) {
+	good := answer(jwks(member(newEd25519(), "kid", "a")))
+	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(300 * time.Millisecond)
+		good(w, r)
+	})
+	p := quick()
+	p.wait = 20 * time.Millisecond
+	r := openRing(t, p, nil, config.KeySource{JWKSURL: server.URL})
+	expect(t, r, "a", token.EdDSA, unavailableCode)
+	r.Settle(t.Context())
+	expect(t, r, "a", token.EdDSA, "a")
+}
