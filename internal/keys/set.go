@@ -1,7 +1,9 @@
 package keys
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -187,6 +189,7 @@ func (s *set) take(a fetch.Answer, err error) (changed bool, _ error) {
 	if a.NotModified {
 		return false, nil
 	}
+	slices.SortStableFunc(decoded, byName)
 	before := s.keys
 	s.keys, s.etag, s.left = adoptAll(decoded, s.adopt), a.ETag, left
 	if sameKeys(before, s.keys) {
@@ -195,6 +198,12 @@ func (s *set) take(a fetch.Answer, err error) (changed bool, _ error) {
 	s.unshown = true
 	s.ring.log.Info("Keys were fetched", "source", s.label, "config", s.where, "keys", len(s.keys), "left_out", lastError(nil, left))
 	return true, nil
+}
+
+// byName brings the keys of a set into one order. Some servers give them in another each time, which says nothing, but
+// would void all that was proven by them.
+func byName(a, b material.Key) int {
+	return cmp.Or(cmp.Compare(a.Kid, b.Kid), cmp.Compare(a.Thumbprint, b.Thumbprint), cmp.Compare(a.Alg, b.Alg))
 }
 
 func (s *set) confirm(a fetch.Answer) {

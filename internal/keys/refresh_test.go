@@ -26,3 +26,19 @@ func TestRing_KeysOfAServerThatIsWellNeverGoStale(t *testing.T) {
 		}
 	}
 }
+
+func TestSet_TheOrderOfItsKeysSaysNothing(t *testing.T) {
+	a, b, c := member(newEd25519(), "kid", "a"), member(newEd25519(), "kid", "b"), member(oneRSA())
+	server := newKeyServer(t, answer(jwks(a, b, c)))
+	r := openRing(t, quick(), nil, config.KeySource{JWKSURL: server.URL})
+	r.Settle(t.Context())
+	before := r.Generation()
+	server.say(answer(jwks(c, b, a)))
+	asked := len(server.visits())
+	until(t, "it was asked again, twice", func() bool { return len(server.visits()) > asked+2 })
+	if r.Generation() != before {
+		t.Error("what the same keys have proven is void")
+	}
+	server.say(answer(jwks(c, a)))
+	until(t, "a key that goes voids it", func() bool { return r.Generation() != before })
+}
