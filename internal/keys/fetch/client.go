@@ -131,13 +131,26 @@ func sameHost(next *http.Request, via []*http.Request) error {
 	return &redirectError{to: to.Scheme + "://" + to.Host}
 }
 
-// plain words an error of net/http without the URL, which may hold a credential.
+// plain words an error of net/http without the URL, which may hold a credential, and without the port on this side, which
+// is another each time: what stays as it is shall look so.
 func (c *Client) plain(ctx context.Context, err error) error {
 	if redirect := (*redirectError)(nil); errors.As(err, &redirect) {
 		return redirect
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("the server did not answer in full within %s", c.timeout)
+	}
+	if lookup := (*net.DNSError)(nil); errors.As(err, &lookup) {
+		there := *lookup
+		if strings.Contains(there.Err, "->") { // "read udp 10.0.0.1:51234->10.0.0.53:53: i/o timeout", as a text
+			there.Err = strings.TrimSpace(there.Err[strings.LastIndex(there.Err, ": ")+1:])
+		}
+		return &there
+	}
+	if broken := (*net.OpError)(nil); errors.As(err, &broken) {
+		there := *broken
+		there.Source = nil
+		return &there
 	}
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 		return wrapped.Err

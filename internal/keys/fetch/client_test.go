@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -167,6 +168,35 @@ func TestGet_AServerThatIsDownIsAnErrorWithoutItsURL(t *testing.T) {
 	u, _ := url.Parse(server.URL + "/?hunter2")
 	if _, err := New(time.Second).Get(t.Context(), u, ""); err == nil || errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Who logs an error once for as long as it stays the same would log it at each try, were the port on this side part of it.
+func TestGet_TheSameFailureHasTheSameWords(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"))
+		_ = conn.(*net.TCPConn).SetLinger(0) // a reset
+		_ = conn.Close()
+	}))
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, first := New(time.Second).Get(t.Context(), u, "")
+	_, second := New(time.Second).Get(t.Context(), u, "")
+	if first == nil || second == nil || first.Error() != second.Error() {
+		t.Errorf("got %v, then %v", first, second)
+	}
+	lookup := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
+		Err: "read udp 10.0.0.1:51234->10.0.0.53:53: i/o timeout", Name: "idp.example.com", Server: "10.0.0.53:53"}}
+	if got := New(time.Second).plain(t.Context(), lookup).Error(); got != "lookup idp.example.com on 10.0.0.53:53: i/o timeout" {
+		t.Errorf("got %s", got)
 	}
 }
 
