@@ -161,16 +161,26 @@ func (t *trial) findAlgorithm(ctx context.Context) *reason.Problem {
 		}
 	}
 	if !known || !slices.Contains(allowed, alg) {
-		return &reason.Problem{Code: reason.AlgorithmNotAllowed, Detail: "alg " + quote(t.token.Header.Alg) + " is not among the issuer's algorithms " + list(allowed)}
+		return t.notAmong(allowed)
 	}
 	t.algorithm = alg
 	return nil
+}
+
+func (t *trial) notAmong(allowed []token.Algorithm) *reason.Problem {
+	return &reason.Problem{Code: reason.AlgorithmNotAllowed, Detail: "alg " + quote(t.token.Header.Alg) + " is not among the issuer's algorithms " + list(allowed)}
 }
 
 func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
 	// Read before the key: if a key goes meanwhile, the proof counts as older than the change.
 	t.generation = t.issuer.keys.Generation()
 	t.key, problem = t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, t.algorithm, t.now)
+	if problem == nil && len(t.issuer.algorithms) == 0 {
+		// A URL that had not been read yet stood for any algorithm. It may have been read for this token.
+		if allowed := t.issuer.keys.DefaultAlgorithms(); !slices.Contains(allowed, t.algorithm) {
+			return t.notAmong(allowed)
+		}
+	}
 	return problem
 }
 

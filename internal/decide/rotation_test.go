@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -108,6 +109,29 @@ func TestDecide_AKeyWithoutKidServesWhileItsSourceCannotBeAskedForOthers(t *test
 	}
 	if got := ask(stranger, "another"); got != reason.KeyUnavailable {
 		t.Errorf("a signature by a key that may be new gives %q", got)
+	}
+}
+
+// Until the issuer's URL is read, any algorithm might be one of its keys'. The token that has it read is judged by what they
+// turn out to be, as all after it are.
+func TestDecide_TheFirstTokenIsJudgedByTheAlgorithmsOfTheKeysThatItWaitedFor(t *testing.T) {
+	key, public := mint.SharedKey(token.RS256)
+	asked := make(chan struct{})
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-asked
+		_, _ = w.Write(jwks(t, map[string]any{"k": public}))
+	}))
+	t.Cleanup(issuer.Close)
+	raw, err := mint.Token(mint.Spec{Alg: token.RS512, Key: key, Kid: "k", Claims: good()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{jwks_url: "`+issuer.URL+`"}]`, 1))
+	time.AfterFunc(50*time.Millisecond, func() { close(asked) })
+	for _, which := range []string{"first", "second"} {
+		if got := code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect})); got != reason.AlgorithmNotAllowed {
+			t.Errorf("the %s token gets %q", which, got)
+		}
 	}
 }
 
