@@ -125,17 +125,31 @@ func sameHost(next *http.Request, via []*http.Request) error {
 		return errors.New("the server redirects in a circle")
 	}
 	from, to := via[0].URL, next.URL
-	if strings.EqualFold(from.Host, to.Host) && (from.Scheme == to.Scheme || to.Scheme == "https") {
+	same := strings.EqualFold(bareHost(from), bareHost(to))
+	switch {
+	case same && (from.Scheme == to.Scheme || to.Scheme == "https"):
 		return nil
+	case same && to.Scheme == "http":
+		return errPlain
 	}
 	return &redirectError{to: to.Scheme + "://" + to.Host}
 }
+
+// bareHost is u's host without the port that its scheme has anyway: load balancers write it out.
+func bareHost(u *url.URL) string {
+	return strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
+}
+
+var errPlain = errors.New("the server redirects from https to plain http, where anybody between can swap the keys")
 
 // plain words an error of net/http without the URL, which may hold a credential, and without the port on this side, which
 // is another each time: what stays as it is shall look so.
 func (c *Client) plain(ctx context.Context, err error) error {
 	if redirect := (*redirectError)(nil); errors.As(err, &redirect) {
 		return redirect
+	}
+	if errors.Is(err, errPlain) {
+		return errPlain
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("the server did not answer in full within %s", c.timeout)

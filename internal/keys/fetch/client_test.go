@@ -162,6 +162,27 @@ func TestGet_FollowsRedirectsOnItsHostOnly(t *testing.T) {
 	}
 }
 
+func TestRedirect_AWrittenOutPortIsNoOtherHostAndPlainHTTPIsSaid(t *testing.T) {
+	for _, c := range []struct{ from, to, want string }{
+		{"https://idp.example.com/jwks", "https://idp.example.com:443/v2/jwks", ""},
+		{"https://idp.example.com:443/jwks", "https://IDP.example.com/v2/jwks", ""},
+		{"http://[::1]/jwks", "https://[::1]:443/jwks", ""},
+		{"https://idp.example.com/jwks", "https://idp.example.com:8443/jwks", "another host"},
+		{"https://idp.example.com/jwks", "https://idp.example.com.evil.example/jwks", "another host"},
+		{"http://127.0.0.1:8080/jwks", "http://127.0.0.1/jwks", "another host"},
+		{"https://idp.example.com/jwks", "http://idp.example.com/jwks", "plain http"},
+		{"https://idp.example.com/jwks", "http://idp.example.com:443/jwks", "another host"},
+		{"https://idp.example.com/jwks", "file://idp.example.com/jwks", "another"},
+	} {
+		from, _ := http.NewRequest(http.MethodGet, c.from, nil)
+		to, _ := http.NewRequest(http.MethodGet, c.to, nil)
+		switch err := sameHost(to, []*http.Request{from}); {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("from %s to %s: %v", c.from, c.to, err)
+		}
+	}
+}
+
 func TestGet_AServerThatIsDownIsAnErrorWithoutItsURL(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
