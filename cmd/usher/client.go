@@ -92,7 +92,7 @@ func toOwnAdmin(cert string) (http.RoundTripper, error) {
 		InsecureSkipVerify: true, // VerifyConnection is stricter
 		VerifyConnection: func(c tls.ConnectionState) error {
 			if len(c.PeerCertificates) == 0 || !bytes.Equal(c.PeerCertificates[0].Raw, block.Bytes) {
-				return fmt.Errorf("it shows another certificate than %s, which admin.tls.cert names: a node takes up a new one when it starts", cert)
+				return fmt.Errorf("it shows another certificate than %s, which admin.tls.cert names: a node takes up a new one at SIGHUP", cert)
 			}
 			return nil
 		},

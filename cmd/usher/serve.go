@@ -186,9 +186,13 @@ func (n *running) reloadOn(ctx context.Context, hangup <-chan os.Signal, path st
 }
 
 // waiting are the keys that say something else than what the node was started with, and that it takes up at a start alone:
-// all but the profiles and what the door itself asks for.
+// all but the profiles, what the door itself asks for, and another certificate.
 func (n *running) waiting() []string {
-	return slices.DeleteFunc(n.started.Differences(n.config.Load()), func(key string) bool { return key == "limits.max_token_size" })
+	now := n.config.Load()
+	renewed := n.started.Admin.TLS.Cert != "" && now.Admin.TLS.Cert != ""
+	return slices.DeleteFunc(n.started.Differences(now), func(key string) bool {
+		return key == "limits.max_token_size" || renewed && strings.HasPrefix(key, "admin.tls.")
+	})
 }
 
 func (n *running) reload(path string) error {
@@ -201,6 +205,10 @@ func (n *running) reload(path string) error {
 	}
 	r, err := openRules(cfg, n.ledger, n.rules.Load(), n.log)
 	if err != nil {
+		return err
+	}
+	if err := n.server.RenewCertificate(cfg); err != nil {
+		r.close()
 		return err
 	}
 	old := n.rules.Swap(r)

@@ -50,7 +50,7 @@ type Verify struct {
 type Admin struct {
 	// Where the admin listener listens. Off loopback it needs tls, or insecure: true.
 	Listen string `yaml:"listen" default:"127.0.0.1:9161"`
-	// Certificate and key of the admin listener. The commands on this machine know it from here, whatever name it is for.
+	// Certificate and key of the admin listener; a SIGHUP takes up renewed ones. The commands on this machine know it from here, whatever name it is for.
 	TLS TLS `yaml:"tls"`
 	// Serve the admin listener off loopback without TLS. Credentials then cross the network in the clear, unless
 	// something in front of it does TLS.

@@ -5,7 +5,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,6 +58,7 @@ type Server struct {
 
 	verify, admin     *fiber.App
 	verifyLn, adminLn net.Listener
+	certificate       certificate
 	// stopping ends the answers that have no end of their own (the feed).
 	stopping context.Context
 	stop     context.CancelFunc
@@ -82,13 +82,12 @@ func New(opt Options) (*Server, error) {
 		return nil, err
 	}
 	if c := opt.Config.Admin.TLS; c.Cert != "" {
-		certificate, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
+		if err := s.certificate.load(c); err != nil {
 			s.verifyLn.Close()
 			s.adminLn.Close()
-			return nil, fmt.Errorf("admin.tls cannot be used: %w", err)
+			return nil, err
 		}
-		s.adminLn = tls.NewListener(s.adminLn, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+		s.adminLn = s.certificate.secure(s.adminLn)
 	}
 	s.verify = s.app(s.verifyRoutes(), s.gate(opt.Config.Listen, true))
 	s.admin = s.app(s.adminRoutes(), s.gate(opt.Config.Admin.Listen, false))
