@@ -101,13 +101,12 @@ func (r *report) checkAudit(a *Audit) {
 	if a.Retention < time.Hour {
 		r.fault("audit.retention", "audit.retention must be an hour or more, not %s; 90d is the default", a.Retention)
 	}
-	for _, size := range []struct {
-		path string
-		n    Size
-	}{{"audit.max_size", a.MaxSize}, {"audit.spill_max", a.SpillMax}} {
-		if size.n < 1<<20 {
-			r.fault(size.path, "%s must be 1MiB or more, not %s", size.path, size.n)
-		}
+	if a.MaxSize < 1<<20 {
+		r.fault("audit.max_size", "audit.max_size must be 1MiB or more, not %s", a.MaxSize)
+	}
+	// What the queue in memory holds comes out of it at once.
+	if a.SpillMax < 16<<20 {
+		r.fault("audit.spill_max", "audit.spill_max must be 16MiB or more, not %s, for else one busy moment fills it and events are lost with the store in good health; 1GiB is the default", a.SpillMax)
 	}
 	if a.SinkPath == "" {
 		r.fault("audit.sink_path", "audit.sink_path is empty; name a file, or - for stdout")

@@ -141,7 +141,7 @@ type Audit struct {
 	Retention time.Duration `yaml:"retention" default:"90d"`
 	// How much space events may take before the oldest go.
 	MaxSize Size `yaml:"max_size" default:"10GiB"`
-	// How much may wait on disk while the store is away. Past it events are shed, counted and reported.
+	// How much may wait on disk while the store is away, 16MiB or more. Past it events are shed, counted and reported.
 	SpillMax Size `yaml:"spill_max" default:"1GiB"`
 	// Record the user's name and e-mail as well. The user's id is recorded always.
 	Names bool `yaml:"names" default:"false"`
