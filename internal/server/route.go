@@ -101,9 +101,6 @@ func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 	for _, r := range routes {
 		app.Add(r.Method, r.Path, s.bounded(r))
 	}
-	app.Use(func(c *fiber.Ctx) error {
-		return problem(c, fiber.StatusNotFound, "not-found", "There is nothing at this path. See GET /v1/openapi.json on the admin listener.")
-	})
 	return app
 }
 
@@ -192,7 +189,9 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	var own *fiber.Error
 	switch {
 	case errors.As(err, &own) && own.Code == fiber.StatusMethodNotAllowed:
-		return problem(c, own.Code, "method-not-allowed", "This path does not take this method.")
+		return problem(c, own.Code, "method-not-allowed", "This path does not take this method. The header Allow says which it does.")
+	case errors.As(err, &own) && own.Code == fiber.StatusNotFound:
+		return problem(c, own.Code, "not-found", "There is nothing at this path. See GET /v1/openapi.json on the admin listener.")
 	case errors.As(err, &own) && own.Code == fiber.StatusRequestEntityTooLarge:
 		return s.tooLong(c)
 	case errors.As(err, &own) && own.Code == fiber.StatusBadGateway:
