@@ -128,7 +128,9 @@ func (r *report) files(cfg *Config) {
 func (r *report) readable(path, name string, secret bool) {
 	file, err := os.Open(name)
 	if err != nil {
-		r.fault(path, "%s names %s %s", path, r.shown(name, secret), whyNot(err))
+		at, _ := r.places.find(path)
+		doubtful := at.variable == "JWT_APP_SECRET" // a secret where JWT_SIGN_TYPE makes it the path of a public key
+		r.fault(path, "%s names %s %s", path, r.shown(name, secret || doubtful), whyNot(err))
 		return
 	}
 	defer func() { _ = file.Close() }()
