@@ -11,14 +11,14 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// maxNodes bounds what aliases may blow a document up to. A real config has some hundred.
+// maxNodes bounds what aliases may add to a document. A real config has some hundred nodes.
 const maxNodes = 20_000
 
 // document is a parsed YAML file with its anchors.
 type document struct {
 	root    ast.Node // nil where the file says nothing
 	anchors map[string]ast.Node
-	visited int
+	left    int // how many nodes may yet be visited
 }
 
 // mistake is a fault of the YAML itself.
@@ -42,7 +42,7 @@ func parseDocument(data []byte) (doc *document, bad *mistake) {
 	if err != nil {
 		return nil, syntaxMistake(err)
 	}
-	doc = &document{anchors: map[string]ast.Node{}}
+	doc = &document{anchors: map[string]ast.Node{}, left: maxNodes}
 	for _, d := range file.Docs {
 		if d.Body == nil || d.Body.Type() == ast.CommentType {
 			continue
@@ -97,7 +97,10 @@ func syntaxMistake(err error) *mistake {
 	return &mistake{line: line, text: fmt.Sprintf("this is not YAML (%s); look at the indentation, brackets and quotes here and on the line before", strings.TrimSpace(message))}
 }
 
+// collect notes the anchors, and that each node that is written may be visited: there are deployments with a profile for
+// each of a thousand customers.
 func (d *document) collect(n ast.Node) {
+	d.left += 2 // a pair's key and its value
 	switch v := n.(type) {
 	case *ast.AnchorNode:
 		d.anchors[v.Name.GetToken().Value] = v.Value
@@ -120,7 +123,7 @@ func (d *document) collect(n ast.Node) {
 // resolve takes anchors, aliases and tags off a node. Nil: an alias leads nowhere or in a circle.
 func (d *document) resolve(n ast.Node) ast.Node {
 	for range 16 {
-		if d.visited++; d.visited > maxNodes {
+		if d.left--; d.left < 0 {
 			return nil
 		}
 		switch v := n.(type) {

@@ -288,3 +288,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestParse_TakesAProfileForEachOfManyCustomers(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("profiles:\n")
+	for n := range 2000 {
+		fmt.Fprintf(&text, "  host%[1]d.example.com:\n    domain: host%[1]d.example.com\n    rooms: {create: allow, wildcard: deny}\n    issuers:\n"+
+			"      - iss: app%[1]d\n        keys: [{secret_file: app.secret, kid: k1}]\n        audiences: [jitsi]\n        time: {leeway: 5s, max_lifetime: 24h}\n", n)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("app.secret", []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Parse("usher.yaml", []byte(text.String()), nil)
+	if err != nil {
+		t.Fatal(strings.SplitN(err.Error(), "\n", 2)[0])
+	}
+	if len(cfg.Profiles) != 2000 {
+		t.Errorf("%d profiles", len(cfg.Profiles))
+	}
+}
