@@ -108,6 +108,9 @@ func run(args []string) int {
 	if command == nil { // --help has been answered
 		return exitDone
 	}
+	if _, serves := command.(*serveCmd); !serves {
+		context.AfterFunc(ctx, stop) // who asks a second time may have what a command waits for that knows of no signal
+	}
 	return report(io, command.Run(ctx, &c, io))
 }
 

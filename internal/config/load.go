@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -161,14 +162,26 @@ func readConfig(path string) ([]byte, error) {
 		return nil, err
 	case err == nil && info.IsDir():
 		return nil, Faults{{Where: path, Text: "this is a folder; name the usher.yaml in it"}}
-	case err == nil && info.Size() > maxFile:
+	}
+	data, err := readBounded(path)
+	switch {
+	case err != nil:
+		return nil, Faults{{Where: path, Text: "this file cannot be read (" + cause(err) + "); let the user that runs usher read it"}}
+	case len(data) > maxFile:
 		return nil, Faults{{Where: path, Text: "this is larger than 1MiB and hardly a config; name an usher.yaml"}}
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, Faults{{Where: path, Text: "this file cannot be read (" + cause(err) + "); let the user that runs usher read it"}}
-	}
 	return data, nil
+}
+
+// readBounded reads no more than is needed to see that there is too much: a device or a pipe tells no size, and may have
+// no end.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // cause gives an error of the file system without the path, which the sentence has already named.
