@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -14,36 +16,49 @@ import (
 // insist is insist PIPE ARGS...: runs usher, which reads the pipe PIPE, where nothing comes, and interrupts it until it
 // ends.
 func insist(ts *testscript.TestScript, _ bool, args []string) {
-	pipe := ts.MkAbs(args[0])
-	ts.Check(syscall.Mkfifo(pipe, 0o600))
-	cmd := exec.Command(usherBinary(ts), args[1:]...)
+	p, pipe := reading(ts, args[0], args[1:])
+	defer p.Kill()
+	defer pipe.Close()
+	for range 500 {
+		_ = p.Signal(syscall.SIGINT)
+		select {
+		case <-p.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	ts.Fatalf("it does not end at a signal")
+}
+
+// hasty is hasty PIPE CONFIG: runs a node that reads its config from the pipe PIPE, tells it to reload before it has read
+// CONFIG there, and waits until it is up.
+func hasty(ts *testscript.TestScript, _ bool, args []string) {
+	p, pipe := reading(ts, args[0], []string{"serve", "--config", args[0]})
+	defer p.Kill()
+	ts.Check(p.Signal(syscall.SIGHUP))
+	_, err := pipe.WriteString(os.Expand(ts.ReadFile(args[1]), ts.Getenv))
+	ts.Check(errors.Join(err, pipe.Close()))
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_, err = p.WaitLine(ctx, "usher is up")
+	ts.Check(err)
+}
+
+// reading runs usher and waits until it reads the new pipe called name.
+func reading(ts *testscript.TestScript, name string, args []string) (*proc.Process, *os.File) {
+	path := ts.MkAbs(name)
+	ts.Check(syscall.Mkfifo(path, 0o600))
+	cmd := exec.Command(usherBinary(ts), args...)
 	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH")}
 	p, err := proc.Start("usher", cmd)
 	ts.Check(err)
-	defer p.Kill()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	read := false
-	for {
-		select {
-		case <-p.Done():
-			if !read {
-				ts.Fatalf("it ended by itself: %s", p.Log)
-			}
-			return
-		case <-deadline:
-			ts.Fatalf("it does not end at a signal")
-		case <-tick.C:
+	for range 500 {
+		if pipe, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+			return p, pipe
 		}
-		if !read {
-			writer, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-			if err != nil { // nobody reads it yet
-				continue
-			}
-			defer writer.Close()
-			read = true
-		}
-		_ = p.Signal(syscall.SIGINT)
+		time.Sleep(20 * time.Millisecond)
 	}
+	p.Kill()
+	ts.Fatalf("usher does not read %s: %s", name, p.Log)
+	return nil, nil
 }

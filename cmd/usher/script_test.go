@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"expand": expand, "mode": mode, "start": startNode, "unheard": startUnheard, "redis": startRedis, "serving": serving, "says": says, "ask": ask, "follow": follow,
 			"certificate": certificate, "exits": exits, "foreign": foreign, "owned": owned,
-			"insist": insist,
+			"insist": insist, "hasty": hasty,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {

@@ -34,6 +34,9 @@ type serveCmd struct{}
 const stopTime = 10 * time.Second
 
 func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
+	// From the first moment to the last: a SIGHUP that nobody takes ends the process, and systemd calls that a clean end.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
 	cfg, warnings, err := config.Load(config.Options{Path: c.Config, Env: os.Environ()})
 	if err != nil {
 		return err
@@ -49,9 +52,6 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	if err != nil {
 		return err
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	go n.reloadOn(ctx, hangup, c.Config)
 	go memory.Settle() // nobody waits for it
 	log.Info("usher is up", "listen", n.server.VerifyAddress(), "admin", n.server.AdminAddress(), "version", version)
