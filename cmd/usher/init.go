@@ -88,12 +88,17 @@ func (cmd *initCmd) Run(_ context.Context, c *commands, s streams) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("the secret cannot be written: %w", err)
 	}
-	if err := cmd.say(s, path, secret, host, err != nil); err != nil {
+	kept := err != nil
+	// What was written is judged by the same rules as what others write. Where it is wrong nothing stays, so that init can
+	// be run again.
+	if _, err := (&commands{Config: path}).load(s); err != nil {
+		_ = os.Remove(path)
+		if !kept {
+			_ = os.Remove(secret)
+		}
 		return err
 	}
-	// What was written is judged by the same rules as what others write.
-	_, err = (&commands{Config: path}).load(s)
-	return err
+	return cmd.say(s, path, secret, host, kept)
 }
 
 // writeNew never replaces a file. A folder with the set-group-id bit hands its group to what is in it: that is how
