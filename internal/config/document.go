@@ -44,7 +44,7 @@ func parseDocument(data []byte) (doc *document, bad *mistake) {
 	}
 	doc = &document{anchors: map[string]ast.Node{}, left: maxNodes}
 	for _, d := range file.Docs {
-		if d.Body == nil || d.Body.Type() == ast.CommentType {
+		if d.Body == nil || d.Body.Type() == ast.CommentType || d.Body.Type() == ast.DirectiveType {
 			continue
 		}
 		if doc.root != nil {
