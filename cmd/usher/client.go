@@ -73,8 +73,9 @@ func adminURL(cfg *config.Config) string {
 // toOwnAdmin reaches the listener that the config sets up. Its certificate is for the name that others call it by, and here
 // it is called by address; so the one in the config is taken, as it is, and no other.
 func toOwnAdmin(cert string) (http.RoundTripper, error) {
+	transport := direct()
 	if cert == "" {
-		return http.DefaultTransport, nil
+		return transport, nil
 	}
 	text, err := os.ReadFile(cert)
 	if err != nil {
@@ -87,7 +88,6 @@ func toOwnAdmin(cert string) (http.RoundTripper, error) {
 	if block == nil {
 		return nil, usage("admin.tls.cert names %s, which holds no certificate", cert)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{
 		InsecureSkipVerify: true, // VerifyConnection is stricter
 		VerifyConnection: func(c tls.ConnectionState) error {
@@ -98,6 +98,13 @@ func toOwnAdmin(cert string) (http.RoundTripper, error) {
 		},
 	}
 	return transport, nil
+}
+
+// direct asks no proxy ($HTTP_PROXY): one has no way to this machine's own listeners, and would be shown the credential.
+func direct() *http.Transport {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	return transport
 }
 
 // answerTimeout bounds a question with one answer; streams are bounded by their context alone.

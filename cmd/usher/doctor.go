@@ -231,7 +231,7 @@ func contractOf(ctx context.Context, base string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: direct()}).Do(req)
 	if err != nil {
 		return 0, err
 	}

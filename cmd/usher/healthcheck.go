@@ -23,7 +23,7 @@ func (*healthcheckCmd) Run(ctx context.Context, c *commands, s streams) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: direct()}).Do(req)
 	if err != nil {
 		return fmt.Errorf("the verifier at %s does not answer (%w): is `usher serve` running?", cfg.Listen, err)
 	}
