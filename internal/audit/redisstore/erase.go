@@ -2,8 +2,10 @@ package redisstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -66,23 +68,35 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 
 func (s *Store) expiry(hour int64) int64 { return (hour+1)*3600 + int64(s.opt.Retention.Seconds()) }
 
-// rewrite copies a stream without some of its rows and puts the copy in its place.
+// rewrite copies a stream without some of its rows and puts the copy in its place. It waits while another erasure does.
 func (s *Store) rewrite(ctx context.Context, stream spot, gone []any) error {
 	key := s.stream(stream.place, stream.class)
-	keys := []string{key, key + ":new"}
-	if err := s.client.Del(ctx, keys[1]).Err(); err != nil { // of an attempt that was broken off
-		return fmt.Errorf("erase from the audit in Redis: %w", err)
-	}
-	after := "0"
+	keys := []string{key, key + ":new", key + ":by"}
+	const begin = "0"
+	owner, after := rand.Text(), begin
 	for {
-		args := append([]any{after, copyRows, s.expiry(stream.hour)}, gone...)
+		args := append([]any{after, copyRows, s.expiry(stream.hour), owner}, gone...)
 		next, err := rewriteScript.Run(ctx, s.client, keys, args...).Text()
-		if errors.Is(err, redis.Nil) {
+		switch {
+		case errors.Is(err, redis.Nil):
 			return nil
+		case err == nil && next == "busy":
+			err, after = pause(ctx), begin
+		default:
+			after = next
 		}
 		if err != nil {
 			return fmt.Errorf("erase from the audit in Redis: %w", err)
 		}
-		after = next
+	}
+}
+
+// pause is how long one erasure waits for another before it asks again.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(50 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
