@@ -62,9 +62,14 @@ func (s *Store) trim(ctx context.Context) error {
 }
 
 // forgetPast deletes what is past retention. As a rule it has expired by itself; where retention was longer when it was
-// written it has not, and no question would ever reach it again.
+// written it has not, and no question would ever reach it again. Redis' own clock says what is past: one node whose clock
+// is ahead would delete what all of them wrote.
 func (s *Store) forgetPast(ctx context.Context) error {
-	border := s.opt.Now().Add(-s.opt.Retention).UnixMilli()/hourMillis - 1
+	now, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("ask Redis for the time: %w", err)
+	}
+	border := now.Add(-s.opt.Retention).UnixMilli()/hourMillis - 1
 	past, err := s.places(ctx, 0, border)
 	for _, p := range past {
 		if err := s.drop(ctx, doomed{part: part{place: p}, all: true}); err != nil {
