@@ -156,6 +156,7 @@ func keyOf(id string) uint64 {
 // hasher is the fleet's; whoever comes first makes it. It is asked for each time, and put back into a Redis that was emptied:
 // what is hashed by one seed is not found by another.
 func (s *Store) hasher(ctx context.Context) (audit.Hasher, error) {
+	key := s.base + "seed"
 	s.mu.Lock()
 	mine, seeded := s.seed, s.seeded
 	s.mu.Unlock()
@@ -163,11 +164,13 @@ func (s *Store) hasher(ctx context.Context) (audit.Hasher, error) {
 	if binary.LittleEndian.PutUint64(own[:], uint64(mine)); !seeded {
 		_, _ = rand.Read(own[:]) // never fails, see crypto/rand
 	}
-	key := s.base + "seed"
-	if err := s.client.SetNX(ctx, key, own[:], 0).Err(); err != nil {
-		return 0, fmt.Errorf("ask Redis for the audit's seed: %w", err)
-	}
 	seed, err := s.client.Get(ctx, key).Bytes()
+	if errors.Is(err, redis.Nil) { // written only then: a Redis that is full answers questions still
+		if err := s.client.SetNX(ctx, key, own[:], 0).Err(); err != nil {
+			return 0, fmt.Errorf("give Redis the audit's seed: %w", err)
+		}
+		seed, err = s.client.Get(ctx, key).Bytes()
+	}
 	if err != nil || len(seed) != len(own) {
 		return 0, errors.Join(fmt.Errorf("ask Redis for the audit's seed: %d bytes", len(seed)), err)
 	}

@@ -26,3 +26,19 @@ func TestStore_ClockThatIsAheadDeletesNothingOfTheFleet(t *testing.T) {
 		t.Error("what was recorded a moment ago is gone")
 	}
 }
+
+func TestStore_AnswersFromARedisThatIsFull(t *testing.T) {
+	server := serve(t, "--maxmemory-policy", "noeviction")
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: fresh()}, "n", Options{})
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(100))); err != nil {
+		t.Fatal(err)
+	}
+	if err := direct(t, server).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []audit.Query{{Limit: 10}, {Limit: 10, User: "user-4"}} {
+		if page, err := s.Query(t.Context(), q); err != nil || len(page.Events) == 0 {
+			t.Errorf("%d events: %v", len(page.Events), err)
+		}
+	}
+}
