@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 )
@@ -11,6 +12,7 @@ type Tally struct {
 	by     string
 	every  int64
 	counts map[span]int64
+	full   bool
 }
 
 type span struct {
@@ -30,6 +32,12 @@ const CountSpan = 5 * time.Minute
 
 // mostKeys bounds an answer: of rooms, users and addresses those with most events are shown.
 const mostKeys = 50
+
+// mostCounts bounds the memory of one question, about 70 MB: beside it the same process decides who gets in.
+const mostCounts = 250_000
+
+// ErrUncountable is the answer to counts that would take too much time or memory.
+var ErrUncountable = errors.New("that is more than can be counted one by one: ask for a shorter time or longer spans, or by reason or issuer without other filters")
 
 // Tally begins to count.
 func (q StatsQuery) Tally() *Tally {
@@ -65,15 +73,26 @@ func (t *Tally) Key(e *Event) string {
 	return string(e.Reason)
 }
 
-// Add counts n events of a key, at a moment in Unix milliseconds.
-func (t *Tally) Add(millis int64, key string, n int64) {
-	if key != "" {
-		t.counts[span{floor(millis, t.every), key}] += n
+// Add counts n events of a key, at a moment in Unix milliseconds; false where it is of no use to go on.
+func (t *Tally) Add(millis int64, key string, n int64) bool {
+	if key == "" {
+		return !t.full
 	}
+	s := span{floor(millis, t.every), key}
+	if _, known := t.counts[s]; !known && len(t.counts) == mostCounts {
+		t.full = true
+	}
+	if !t.full {
+		t.counts[s] += n
+	}
+	return !t.full
 }
 
 // Counts gives the result by time and key, less the keys that too few events have.
-func (t *Tally) Counts() []Count {
+func (t *Tally) Counts() ([]Count, error) {
+	if t.full {
+		return nil, ErrUncountable
+	}
 	totals := map[string]int64{}
 	for s, n := range t.counts {
 		totals[s.key] += n
@@ -94,7 +113,7 @@ func (t *Tally) Counts() []Count {
 		}
 	}
 	slices.SortFunc(counts, func(a, b Count) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Key, b.Key)) })
-	return counts
+	return counts, nil
 }
 
 // ReadyKeys is under which keys a row counts in the counts that stores keep: by reason and by issuer. Events that are

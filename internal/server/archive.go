@@ -158,6 +158,8 @@ func (a *Archive) refuse(c *fiber.Ctx, err error) error {
 		return problem(c, fiber.StatusBadRequest, "bad-parameter", f.Error())
 	case errors.Is(err, audit.ErrCursor):
 		return problem(c, fiber.StatusBadRequest, "bad-parameter", "cursor: "+err.Error())
+	case errors.Is(err, audit.ErrUncountable):
+		return problem(c, fiber.StatusBadRequest, "bad-parameter", "every: "+err.Error())
 	}
 	a.Logger.Error("the audit store did not answer a question: "+err.Error(), "path", c.Route().Path)
 	c.Set(fiber.HeaderRetryAfter, "5")

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/usher-im/usher/internal/audit"
@@ -220,6 +223,29 @@ func TestStats_CountOverTimeWithAllowsUnderTheirOwnKey(t *testing.T) {
 	}
 	if r := l.get("/v1/decisions/stats?since=2020-01-01&until=2020-01-02"); r.raw != `{"items":[]}` {
 		t.Errorf("%s", r.raw)
+	}
+}
+
+// crowded is a store that has more than can be counted.
+type crowded struct{ audit.Store }
+
+func (crowded) Stats(context.Context, audit.StatsQuery) ([]audit.Count, error) {
+	return nil, audit.ErrUncountable
+}
+
+func TestStats_SayWhatToDoWhereThereIsTooMuchToCount(t *testing.T) {
+	archive := &server.Archive{Reader: audit.NewReader(crowded{}, nil), Logger: slog.New(slog.DiscardHandler)}
+	app := fiber.New()
+	for _, r := range archive.Routes() {
+		app.Add(r.Method, r.Path, r.Handler)
+	}
+	resp, err := app.Test(httptest.NewRequest(http.MethodGet, "/v1/decisions/stats?by=user", nil))
+	must(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	must(t, err)
+	if resp.StatusCode != 400 || !strings.Contains(string(body), "ask for a shorter time") {
+		t.Errorf("%s %s", resp.Status, body)
 	}
 }
 

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,18 +27,20 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 		if err := f.counters(ctx, q, counts); err != nil {
 			return nil, err
 		}
-		return counts.Counts(), nil
+		return counts.Counts()
 	}
 	f.end = time.Now().Add(countingTime)
 	var tooMany bool
 	err = f.walk(ctx, func(_ spot, e audit.Event) bool {
-		counts.Add(e.Time.UnixMilli(), counts.Key(&e), 1)
-		return true
+		return counts.Add(e.Time.UnixMilli(), counts.Key(&e), 1)
 	}, func(spot) { tooMany = true })
 	if tooMany {
-		err = errors.New("there are more events than can be counted one by one: ask for a shorter time, or by reason or issuer without other filters")
+		err = audit.ErrUncountable
 	}
-	return counts.Counts(), err
+	if err != nil {
+		return nil, err
+	}
+	return counts.Counts()
 }
 
 // counters adds up what the writers counted.

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -367,5 +368,15 @@ func TestStore_CrashCostsTheTermsOnlyUntilTheyAreReadAgain(t *testing.T) {
 	}
 	if n := howMany(t, s, audit.Query{User: "user-4"}); n != 7 {
 		t.Errorf("%d events of the user, want 7", n)
+	}
+}
+
+func TestStats_SayThatTheTimeDidNotSuffice(t *testing.T) {
+	s := filled(t, t.TempDir(), 250)
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	q := audit.StatsQuery{Query: audit.Query{Kind: audit.Decision, Since: storetest.Now.Add(-2 * time.Hour), Until: storetest.Now}, By: "user", Every: audit.CountSpan}
+	if _, err := s.Stats(ctx, q); !errors.Is(err, audit.ErrUncountable) {
+		t.Error(err)
 	}
 }

@@ -28,10 +28,10 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			add := func(millis int64, key string, n int64) {
+			add := func(millis int64, key string, n int64) bool {
 				mu.Lock()
 				defer mu.Unlock()
-				tally.Add(millis, key, n)
+				return tally.Add(millis, key, n)
 			}
 			err := f.count(ctx, p, q, tally, add)
 			if err != nil && !errors.Is(err, errGone) {
@@ -42,22 +42,28 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 		})
 	}
 	wg.Wait()
+	if failed != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, audit.ErrUncountable
+	}
 	if failed != nil {
 		return nil, failed
 	}
-	return tally.Counts(), nil
+	return tally.Counts()
 }
 
 // mostAhead is how many rows are read before the first is counted.
 const mostAhead = 4096
 
-func (f *search) count(ctx context.Context, part *part, q audit.StatsQuery, tally *audit.Tally, add func(int64, string, int64)) error {
+func (f *search) count(ctx context.Context, part *part, q audit.StatsQuery, tally *audit.Tally, add func(int64, string, int64) bool) error {
 	sl := part.slice
 	release, err := sl.hold()
 	if err != nil {
 		return err
 	}
 	defer release()
+	if !add(0, "", 0) {
+		return nil // another slice has filled the tally
+	}
 	if !q.Ready() && !part.sought {
 		part.seekNow(f)
 	}
@@ -69,7 +75,9 @@ func (f *search) count(ctx context.Context, part *part, q audit.StatsQuery, tall
 		var events []audit.Event
 		if p := sl.openPages(); p != nil && f.visit(p, part, func(_ uint64, e audit.Event) bool { events = append(events, e); return true }) == nil {
 			for i := range events {
-				add(events[i].Time.UnixMilli(), tally.Key(&events[i]), 1)
+				if !add(events[i].Time.UnixMilli(), tally.Key(&events[i]), 1) {
+					break
+				}
 			}
 			return nil
 		}
@@ -92,13 +100,12 @@ func (f *search) count(ctx context.Context, part *part, q audit.StatsQuery, tall
 	}
 	w.fit(r, &f.q)
 	return one.walk(w, filter, func(_ uint64, e audit.Event) bool {
-		add(e.Time.UnixMilli(), tally.Key(&e), 1)
-		return true
+		return add(e.Time.UnixMilli(), tally.Key(&e), 1)
 	})
 }
 
 // ready adds the counts that were made as the rows came.
-func (s *session) ready(q audit.StatsQuery, add func(int64, string, int64)) error {
+func (s *session) ready(q audit.StatsQuery, add func(int64, string, int64) bool) error {
 	rows, err := s.conn.QueryContext(s.ctx, "SELECT t, key, n FROM counts WHERE by = ? AND t >= ? AND t < ?", q.By, q.Since.UnixMilli(), q.Until.UnixMilli())
 	if err != nil {
 		return err
