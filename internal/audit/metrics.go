@@ -25,7 +25,7 @@ var (
 	spillDesc       = prometheus.NewDesc("usher_audit_spill_bytes", "Bytes of the spill on disk.", nil, nil)
 	spillMaxDesc    = prometheus.NewDesc("usher_audit_spill_max_bytes", "Bytes the spill may take, audit.spill_max.", nil, nil)
 	lagDesc         = prometheus.NewDesc("usher_audit_store_lag_seconds", "Age of the oldest event that the audit store does not have yet.", nil, nil)
-	sinkShedDesc    = prometheus.NewDesc("usher_audit_sink_shed_events_total", "Events that the sink was too slow to take.", nil, nil)
+	sinkShedDesc    = prometheus.NewDesc("usher_audit_sink_shed_events_total", "Events that the sink did not take: too slow, gone or full.", nil, nil)
 )
 
 // Stored is how many events this process has brought to the store.

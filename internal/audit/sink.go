@@ -42,17 +42,24 @@ func (s *Sink) offer(data []byte) {
 func (s *Sink) run() {
 	defer close(s.done)
 	var buf []byte
-	var failing bool
+	var failing, torn bool
 	for data := range s.queue {
 		e, err := Unpack(data)
 		if err != nil {
 			continue
 		}
+		if torn {
+			buf, torn = append(buf, '\n'), false
+		}
 		buf = append(s.format(buf, &e), '\n')
 		if len(s.queue) > 0 && len(buf) < 64<<10 {
 			continue
 		}
-		_, err = s.w.Write(buf)
+		n, err := s.w.Write(buf)
+		if err != nil {
+			s.shed.Add(int64(bytes.Count(buf[n:], []byte("\n"))))
+			torn = n > 0 && buf[n-1] != '\n' // what comes next is not to end its line
+		}
 		buf = buf[:0]
 		if err != nil && !failing {
 			s.log.Error(fmt.Sprintf("the audit sink does not take events: %v; they are in the audit store all the same", err))

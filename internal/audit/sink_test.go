@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -96,5 +97,37 @@ func TestSink_BrokenPipeIsSaidOnce(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "\n"); n != 1 {
 		t.Errorf("%d lines:\n%s", n, log.String())
+	}
+	if n := s.shed.Load(); n != 100 {
+		t.Errorf("%d of 100 events were counted as missed", n)
+	}
+}
+
+// fullSink has no room for the end of the first thing written, and then has room again.
+type fullSink struct{ pipeEnd }
+
+func (d *fullSink) Write(b []byte) (int, error) {
+	if d.String() == "" {
+		n, _ := d.pipeEnd.Write(b[:len(b)-5])
+		return n, errors.New("no space left on device")
+	}
+	return d.pipeEnd.Write(b)
+}
+
+func TestSink_TornLineSpoilsNoOther(t *testing.T) {
+	w := &fullSink{}
+	s := NewSink(w, AppendJSON, slog.New(slog.DiscardHandler))
+	e := full()
+	s.offer(Pack(nil, &e))
+	for s.shed.Load() == 0 {
+		runtime.Gosched()
+	}
+	s.offer(Pack(nil, &e))
+	if err := s.close(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n")
+	if len(lines) != 2 || !json.Valid([]byte(lines[1])) || s.shed.Load() != 1 {
+		t.Errorf("%d missed: %q", s.shed.Load(), lines)
 	}
 }
