@@ -236,3 +236,16 @@ func pseudonyms(t *testing.T, open Opener) {
 		t.Errorf("erased %d of 2: %v", n, err)
 	}
 }
+
+func countedSetBack(t *testing.T, open Opener) {
+	store := open(t, time.Now())
+	e := Events(1)[0]
+	e.Time = time.Now().Add(-time.Minute)
+	put(t, store, []audit.Row{{K: audit.FirstK(e.Time.Add(3 * time.Hour)), Data: audit.Pack(nil, &e)}})
+	for _, by := range []string{"reason", "room"} {
+		counts, err := audit.NewReader(store, nil).Stats(t.Context(), audit.StatsQuery{By: by})
+		if err != nil || len(counts) != 1 || counts[0].Count != 1 {
+			t.Errorf("by %s: %v %v", by, counts, err)
+		}
+	}
+}

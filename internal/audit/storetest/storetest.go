@@ -23,6 +23,7 @@ func Run(t *testing.T, open Opener) {
 	}{
 		{"EveryMemberComesBack", everyMember},
 		{"IDsAreFoundAfterTheClockWasSetBack", setBack},
+		{"CountsGoOnAfterTheClockWasSetBack", countedSetBack},
 		{"PagesGoNewestFirstAndMeetEveryEventOnce", pages},
 		{"EveryFilterFindsWhatItNames", filters},
 		{"VerdictsOfEveryKindAreFound", refused},
