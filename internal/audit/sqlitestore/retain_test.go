@@ -17,7 +17,7 @@ func TestStore_RetentionDeletesWholeSlicesByAge(t *testing.T) {
 	opt := small(storetest.Now)
 	opt.Retention = 30 * time.Minute
 	s := openIn(t, dir, opt)
-	if err := s.retain(); err != nil {
+	if err := s.retain(true); err != nil {
 		t.Fatal(err)
 	}
 	oldest := storetest.Now
@@ -43,7 +43,7 @@ func TestStore_RetentionDeletesTheOldestPastTheSize(t *testing.T) {
 	s := filled(t, dir, 600)
 	all, _ := s.all()
 	s.opt.MaxSize = all[0].size()*3 + 10
-	if err := s.retain(); err != nil {
+	if err := s.retain(true); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := s.all(); len(left) >= len(all) || len(left) < 2 || left[len(left)-1] != all[len(all)-1] {
@@ -73,7 +73,7 @@ func TestStore_QuietNodeForgetsInTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	now.forward(25 * time.Hour)
-	if err := s.retain(); err != nil {
+	if err := s.retain(true); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, s)
@@ -81,7 +81,7 @@ func TestStore_QuietNodeForgetsInTheEnd(t *testing.T) {
 		t.Errorf("%d events are left after a day, want 10", n)
 	}
 	now.forward(48 * time.Hour)
-	if err := s.retain(); err != nil {
+	if err := s.retain(true); err != nil {
 		t.Fatal(err)
 	}
 	if n := howMany(t, s, audit.Query{}); n != 0 {
@@ -139,5 +139,34 @@ func TestStore_SliceThatWasClosedForItsAgeTakesNoMoreRows(t *testing.T) {
 	}
 	if n := howMany(t, s, audit.Query{User: "user-4"}); n != 18 {
 		t.Errorf("%d events of the user, want 18", n)
+	}
+}
+
+func TestStore_ClockThatJumpsAheadDeletesNothing(t *testing.T) {
+	s := filled(t, t.TempDir(), 250)
+	s.opt.Retention = 90 * 24 * time.Hour
+	running, right := time.Now(), storetest.Now
+	var clock evenness
+	minute := func(now time.Time) bool {
+		running = running.Add(time.Minute)
+		return clock.lasts(now, running)
+	}
+	for n := range 60 {
+		if right = right.Add(time.Minute); minute(right) {
+			t.Fatalf("believed %d minutes after the start", n)
+		}
+	}
+	if right = right.Add(time.Minute); !minute(right) {
+		t.Error("not believed after an hour")
+	}
+	ahead := func() time.Time { return right.AddDate(1, 0, 0) }
+	for _, now := range []time.Time{ahead(), ahead().Add(time.Minute), right.Add(3 * time.Minute)} {
+		s.opt.Now = func() time.Time { return now }
+		if err := s.retain(minute(now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := howMany(t, s, audit.Query{}); n != 250 {
+		t.Errorf("%d events are left of 250", n)
 	}
 }

@@ -221,9 +221,11 @@ func readTerms(ctx context.Context, db querier) (*terms, error) {
 func (s *Store) janitor(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	var clock evenness
 	for {
+		even := clock.lasts(s.opt.Now(), time.Now())
 		if !s.opt.ReadOnly {
-			if err := s.retain(); err != nil {
+			if err := s.retain(even); err != nil {
 				s.opt.Logger.Warn(fmt.Sprintf("old audit files cannot be deleted: %v", err))
 			}
 		}
@@ -234,6 +236,29 @@ func (s *Store) janitor(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// evenness is whether the clock can be believed. Where it jumps ahead, everything looks old at once: nothing is deleted
+// for its age before the clock has run evenly for a while, which is also the time to set it right after a start.
+type evenness struct {
+	clock   time.Time
+	running time.Time // by the clock that nobody sets
+	since   time.Time
+}
+
+const (
+	evenFor  = time.Hour
+	jumpMost = time.Minute
+)
+
+// lasts takes what the clock says, and says whether it has run evenly for long enough.
+func (e *evenness) lasts(clock, running time.Time) bool {
+	clock = clock.Round(0)
+	if jump := clock.Sub(e.clock) - running.Sub(e.running); e.running.IsZero() || jump.Abs() > jumpMost {
+		e.since = running
+	}
+	e.clock, e.running = clock, running
+	return running.Sub(e.since) >= evenFor
 }
 
 const idle = time.Minute
@@ -253,7 +278,7 @@ func (s *Store) closeIdle() {
 
 // retain deletes slices, the oldest first, while the newest row of one is too old or all take too much. The slice that
 // is written to stays; when it is a day old it is closed, so that its turn comes.
-func (s *Store) retain() error {
+func (s *Store) retain(byAge bool) error {
 	s.turnOld()
 	all, _ := s.all()
 	var total int64
@@ -263,7 +288,7 @@ func (s *Store) retain() error {
 	border := uint64(max(0, s.opt.Now().Add(-s.opt.Retention).UnixMilli())) << kShift
 	for len(all) > 1 {
 		size := all[0].size()
-		old := s.opt.Retention > 0 && all[1].first < border
+		old := byAge && s.opt.Retention > 0 && all[1].first < border
 		large := s.opt.MaxSize > 0 && total > s.opt.MaxSize
 		if !old && !large {
 			return nil
@@ -273,6 +298,9 @@ func (s *Store) retain() error {
 		}
 		total -= size
 		all = all[1:]
+	}
+	if !byAge {
+		return nil
 	}
 	return s.dropOnly(all, border)
 }
