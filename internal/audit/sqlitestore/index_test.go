@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -78,6 +79,39 @@ func TestIndex_DamagedFileIsRefused(t *testing.T) {
 		}
 		if _, err := openIndex(path); err == nil {
 			t.Errorf("an index of %d bytes was taken", len(bad))
+		}
+	}
+}
+
+func TestStore_IndexThatIsLostMeanwhileIsMadeAgain(t *testing.T) {
+	s := filled(t, t.TempDir(), 450)
+	want := howMany(t, s, audit.Query{User: "user-4"})
+	all, _ := s.all()
+	s.closeIndexes(t)
+	if err := errors.Join(os.Remove(all[0].path+indexExt), os.Truncate(all[1].path+indexExt, 100), os.Truncate(all[2].path+indexExt, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // before and after
+		if n := howMany(t, s, audit.Query{User: "user-4"}); n != want {
+			t.Errorf("%d events of the user, want %d", n, want)
+		}
+		s.wakeSealer()
+		settle(t, s)
+	}
+	for _, sl := range all[:3] {
+		if !sl.sealed.Load() {
+			t.Errorf("%s has no index", sl.path)
+		}
+	}
+}
+
+// closeIndexes is what happens to slices that nobody has asked for a while.
+func (s *Store) closeIndexes(t *testing.T) {
+	t.Helper()
+	all, _ := s.all()
+	for _, sl := range all {
+		if err := sl.shut(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

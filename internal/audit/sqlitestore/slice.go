@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -170,6 +171,10 @@ func (sl *slice) loadIndex() (*index, error) {
 	x, err := openIndex(sl.path + indexExt)
 	if err != nil && sl.foreign {
 		return nil, nil // the other process has not sealed it yet, or erases from it
+	}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errIndex) || errors.Is(err, io.EOF) {
+		sl.sealed.Store(false) // somebody deleted or damaged it: the sealer makes it again
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the audit's index: %w", err)
