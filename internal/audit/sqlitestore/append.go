@@ -58,7 +58,7 @@ func (s *Store) Append(ctx context.Context, rows []audit.Row) error {
 		part := rows[:min(len(rows), s.opt.SliceRows-w.rows)]
 		if err := w.append(ctx, part); err != nil {
 			// What the file has and what we think it has may differ now: begin anew from the file.
-			err = errors.Join(fmt.Errorf("write to %s: %w", w.slice.path, err), w.close())
+			err = errors.Join(remedied(fmt.Errorf("write to %s: %w", w.slice.path, err)), w.close())
 			s.writer = nil
 			return err
 		}

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,5 +197,35 @@ func TestStore_CrashInTheMiddleOfAChangeIsUndone(t *testing.T) {
 	}
 	if err := again.Append(t.Context(), storetest.Rows(storetest.Events(70)[60:])); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestStore_SaysWhichFileIsDamagedAndStartsWithoutIt(t *testing.T) {
+	dir := t.TempDir()
+	s := filled(t, dir, 250)
+	all, _ := s.all()
+	newest := all[len(all)-1].path
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b[1<<14:])
+	if err := os.WriteFile(newest, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), dir, small(storetest.Now))
+	if err == nil || !strings.Contains(err.Error(), newest) || !strings.Contains(err.Error(), "move it") {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"", "-wal", "-shm", indexExt} {
+		if err := os.Remove(newest + part); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if n := howMany(t, openIn(t, dir, small(storetest.Now)), audit.Query{}); n != 200 {
+		t.Errorf("%d events are left, want 200", n)
 	}
 }

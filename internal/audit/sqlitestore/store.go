@@ -19,7 +19,8 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver, pure Go
+	"modernc.org/sqlite" // the driver, pure Go
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Options sets up a Store.
@@ -93,11 +94,11 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	}
 	for _, sl := range s.slices {
 		if err := sl.bringForward(ctx, opt.ReadOnly); err != nil {
-			return nil, err
+			return nil, remedied(err)
 		}
 	}
 	if err := s.findLast(ctx); err != nil {
-		return nil, err
+		return nil, remedied(err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -175,6 +176,15 @@ func (s *Store) findLast(ctx context.Context) error {
 	}
 	s.last = max(s.last, uint64(k))
 	return nil
+}
+
+// remedied says what helps where a file is damaged.
+func remedied(err error) error {
+	var failed *sqlite.Error
+	if errors.As(err, &failed) && (failed.Code()&0xff == sqlite3.SQLITE_CORRUPT || failed.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+		return fmt.Errorf("%w: move it and what else begins with its name out of the folder; usher starts with the rest", err)
+	}
+	return err
 }
 
 // all gives the slices, oldest first, and the last key.
