@@ -33,6 +33,8 @@ func (p *Pipeline) drain() {
 			reply <- p.written.Load()
 		case <-p.stop:
 			d.empty()
+			d.said = time.Time{}
+			d.tell()
 			return
 		}
 	}
@@ -57,7 +59,8 @@ type drainer struct {
 	scratch []byte
 	first   uint64 // K of the first frame
 	rows    int
-	dropped int64 // since the last sentence about it
+	told    int64 // of those that were shed
+	cause   error
 	said    time.Time
 }
 
@@ -111,30 +114,40 @@ func (d *drainer) write() {
 	p := d.p
 	if err := p.spill.append(d.frames, d.first); err != nil {
 		p.shed.Add(int64(d.rows))
-		d.tell(err)
+		d.cause = err
 	} else {
 		p.recorded.Add(int64(d.rows))
 		p.written.Store(p.last)
 	}
+	d.tell()
 	d.frames, d.rows = d.frames[:0], 0
 	if cap(d.frames) > 4*drainBytes {
 		d.frames = nil
 	}
 }
 
+// errQueueFull is why Record itself sheds.
+var errQueueFull = errors.New("the queue in memory was full")
+
 // tell writes about shed events once a minute, with their number.
-func (d *drainer) tell(err error) {
-	d.dropped += int64(d.rows)
+func (d *drainer) tell() {
+	dropped := d.p.shed.Load() - d.told
+	if dropped == 0 {
+		return
+	}
 	now := d.p.opt.Now()
 	if now.Sub(d.said) < time.Minute {
 		return
 	}
-	what := "raise audit.spill_max, or mend the audit store"
-	if !errors.Is(err, errSpillFull) {
-		what = "mend the disk of data_dir"
+	what, cause := "mend the disk of data_dir", d.cause
+	switch {
+	case errors.Is(cause, errSpillFull):
+		what = "raise audit.spill_max, or mend the audit store"
+	case cause == nil:
+		cause = errQueueFull
 	}
-	d.p.opt.Logger.Error(fmt.Sprintf("%d audit events were shed: %v; %s", d.dropped, err, what))
-	d.dropped, d.said = 0, now
+	d.p.opt.Logger.Error(fmt.Sprintf("%d audit events were shed: %v; %s", dropped, cause, what))
+	d.told, d.cause, d.said = d.told+dropped, nil, now
 }
 
 // syncer brings the spill to the disk every syncEvery while something is written.
