@@ -59,7 +59,7 @@ const (
 	frameHead  = 16 // length 4, CRC 4, K 8
 	maxFrame   = 16 << 10
 	maxSegment = 8 << 20
-	maxMemory  = 4 << 20
+	maxMemory  = 20 << 20
 	spillExt   = ".spill"
 )
 

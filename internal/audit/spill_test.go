@@ -236,7 +236,8 @@ func TestSpill_FullDiskAndMemoryRefuse(t *testing.T) {
 	for k := uint64(1); err == nil; k++ {
 		err = s.append(appendFrame(nil, k, bytes.Repeat([]byte("x"), maxFrame-100)), k)
 	}
-	if !errors.Is(err, errNoRoom) || len(s.memory) > maxMemory {
+	const promised = 20 << 20 // docs/audit.md
+	if !errors.Is(err, errNoRoom) || len(s.memory) > maxMemory || len(s.memory) < promised-maxFrame {
 		t.Errorf("%v with %d bytes in memory", err, len(s.memory))
 	}
 }
