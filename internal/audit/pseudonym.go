@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
+	"strconv"
 	"strings"
 )
 
@@ -44,14 +45,29 @@ func (p *Pseudonyms) of(what, value string) string {
 func (p *Pseudonyms) apply(e *Event) {
 	user, ip := p.User(e.UserID), p.Address(e.RemoteIP)
 	if e.UserID != "" {
-		e.Detail = strings.ReplaceAll(e.Detail, e.UserID, user)
+		e.Detail = replaced(e.Detail, e.UserID, user)
 		if e.Subject == e.UserID {
 			e.Subject = user
 		}
 	}
 	if e.RemoteIP != "" {
-		e.Detail = strings.ReplaceAll(e.Detail, e.RemoteIP, ip)
+		e.Detail = replaced(e.Detail, e.RemoteIP, ip)
 	}
 	e.UserID, e.RemoteIP = user, ip
 	e.UserName, e.UserEmail = "", ""
+}
+
+// replaced puts a word in place of a value in a detail, where it may be quoted, and cut short as well.
+func replaced(detail, value, by string) string {
+	if detail == "" {
+		return ""
+	}
+	const least, cut = 16, "…" // bytes of a value that name nobody
+	quoted := strconv.QuoteToGraphic(value)
+	quoted = quoted[1 : len(quoted)-1]
+	detail = strings.ReplaceAll(strings.ReplaceAll(detail, value, by), quoted, by)
+	for n := len(quoted) - 1; n >= least && strings.Contains(detail, cut); n-- {
+		detail = strings.ReplaceAll(detail, quoted[:n]+cut, by)
+	}
+	return detail
 }
