@@ -112,6 +112,7 @@ func (d *drainer) write() {
 		return
 	}
 	p := d.p
+	p.waiting.CompareAndSwap(0, d.first) // also where the store was never reached, and nothing is carried there yet
 	if err := p.spill.append(d.frames, d.first); err != nil {
 		p.shed.Add(int64(d.rows))
 		d.cause = err

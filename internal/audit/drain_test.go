@@ -3,7 +3,9 @@ package audit
 import (
 	"context"
 	"regexp"
+	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -30,5 +32,24 @@ func TestPipeline_TheLogTellsOfEveryEventThatWasShed(t *testing.T) {
 	}
 	if shed := p.shed.Load(); shed == 0 || told != shed {
 		t.Errorf("the log tells of %d shed events, %d were:\n%s", told, shed, log)
+	}
+}
+
+func TestPipeline_LagIsToldOfAStoreThatWasNeverThere(t *testing.T) {
+	store := &shelf{away: true}
+	var ahead atomic.Int64
+	p, _ := start(t, store, Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	p.Record(numbered(1))
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_ = p.Flush(short)
+	ahead.Store(int64(time.Hour))
+	if lag := p.lag(); lag < 59*time.Minute {
+		t.Errorf("a lag of %s after an hour", lag)
+	}
+	store.set(func() { store.away = false })
+	flush(t, p)
+	for p.lag() > 0 { // it is told as soon as the store has all
+		runtime.Gosched()
 	}
 }
