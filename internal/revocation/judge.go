@@ -74,26 +74,27 @@ func (l *Ledger) awaitLoaded(ctx context.Context) bool {
 	}
 }
 
-// ask asks the store itself. What the index already knows to be revoked stays revoked when the store is silent.
+// ask asks the store itself. What the index knows to be revoked stays revoked, whether the store is silent or says that it
+// knows nothing of it: one that was emptied says that until all has been put back.
 func (l *Ledger) ask(ctx context.Context, m *Marks, r Rules, now time.Time) (string, *reason.Problem) {
-	l.stats.asked.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, l.opt.AskTimeout)
-	defer cancel()
 	ms := now.UnixMilli()
-	entries, err := l.store.Lookup(ctx, m.Keys())
-	if err == nil {
-		for _, e := range entries {
-			if e.Revokes(m.IssuedAt, ms) {
-				id := e.Key.String()
-				return id, revokedBy(id)
-			}
-		}
-		return "", nil
-	}
 	if id, revoked := l.index.Check(m, ms); revoked {
 		return id, revokedBy(id)
 	}
-	return "", l.withoutAnswer(r, now, err)
+	l.stats.asked.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, l.opt.AskTimeout)
+	defer cancel()
+	entries, err := l.store.Lookup(ctx, m.Keys())
+	if err != nil {
+		return "", l.withoutAnswer(r, now, err)
+	}
+	for _, e := range entries {
+		if e.Revokes(m.IssuedAt, ms) {
+			id := e.Key.String()
+			return id, revokedBy(id)
+		}
+	}
+	return "", nil
 }
 
 // withoutAnswer is what a token gets that nobody could be asked about.

@@ -174,6 +174,31 @@ func strict(t *testing.T, b Backing) {
 	})
 }
 
+// unmended is a store into which nothing is put back, as where that takes its time.
+type unmended struct{ revocation.Store }
+
+func (unmended) Restore(ctx context.Context, _ []revocation.Lost) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func emptied(t *testing.T, b Backing) {
+	if b.Empty == nil {
+		return // this store cannot lose what it has
+	}
+	s := b.Open(t)
+	l := Ledger(t, unmended{s})
+	if _, err := l.Revoke(limited(t), []revocation.Revocation{JTI(t, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	b.Empty(t)
+	for name, rules := range map[string]revocation.Rules{"strict": {Strict: true}, "too old": {MaxStaleness: time.Nanosecond}} {
+		if !Denies(t, l, "a", rules) {
+			t.Errorf("%s: who asks an emptied store lets in what the node knows to be revoked", name)
+		}
+	}
+}
+
 func feeding(t *testing.T, b Backing) {
 	ctx := limited(t)
 	l := Ledger(t, b.Open(t))

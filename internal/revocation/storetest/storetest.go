@@ -53,6 +53,7 @@ func Run(t *testing.T, backing func(t *testing.T) Backing) {
 		{"LedgerHasNoGapBetweenSnapshotAndStream", noGap},
 		{"LedgerLoadsAnewWhereChangesAreGone", behind},
 		{"LedgerAsksTheStoreWhenStrict", strict},
+		{"LedgerDeniesWhatAnEmptiedStoreLost", emptied},
 		{"FeedMissesNothing", feeding},
 		{"LedgerPutsBackWhatAnEmptiedStoreLost", puttingBack},
 	} {
