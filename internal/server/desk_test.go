@@ -204,6 +204,14 @@ func TestOAuthRevoke_IsRFC7009(t *testing.T) {
 	if r := n.verify(question(t, map[string]any{"token": raw})); r.body["reason"] != "token_revoked" {
 		t.Errorf("afterwards: %+v", r)
 	}
+	other := mintToken(t, "b")
+	fromFile, _ := form("token", other+"\n")
+	if r := n.as(credential.Revoke, "POST", "/oauth/revoke", fromFile, asForm); r.status != 200 {
+		t.Errorf("as a file holds it: %+v", r)
+	}
+	if r := n.verify(question(t, map[string]any{"id": "2", "token": other})); r.body["reason"] != "token_revoked" {
+		t.Errorf("a token with the end of its line was answered as revoked, and is not: %+v", r)
+	}
 	nonsense, _ := form("token", "nonsense")
 	if r := n.as(credential.Revoke, "POST", "/oauth/revoke", nonsense, asForm); r.status != 200 {
 		t.Errorf("what is no token: %+v", r)

@@ -37,6 +37,7 @@ func (d *Desk) oauthRevoke(c *fiber.Ctx) error {
 	if !ok {
 		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "Send the token as a form: token=…")
 	}
+	raw = strings.TrimSpace(raw) // a file's last line has an end
 	if _, isToken := token.FingerprintOf(raw); !isToken {
 		return c.SendStatus(fiber.StatusOK)
 	}
