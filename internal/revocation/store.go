@@ -144,13 +144,15 @@ type Claim struct {
 	First bool
 	// Owner is the session that holds it.
 	Owner string
-	// At is when it was first claimed and Age how long ago that is, both by the store's clock.
+	// At is when it was first claimed and Age how long ago that is, both by the store's clock. Where that clock was set back
+	// At may lie ahead, by Age: how long ago it was nobody can say then, and it must not count as just now.
 	At  time.Time
 	Age time.Duration
 }
 
 // ExpiredFor is how long what has expired is kept, by stores and indexes. It revokes nothing meanwhile and is in no list; but
-// a clock that jumped ahead and is set right again must find it.
+// a clock that jumped ahead and is set right again must find it. Replay marks are kept as long where Redis, which clears
+// them away by itself, is not the store.
 const ExpiredFor = 24 * time.Hour
 
 // LiftedFor is how long a store remembers that a revocation was lifted. A node that was cut off for longer might put it

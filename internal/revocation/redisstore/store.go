@@ -129,6 +129,6 @@ func (s *Store) Claim(ctx context.Context, m revocation.Mark) (revocation.Claim,
 	at, now := number(answer[2]), number(answer[3])
 	return revocation.Claim{
 		First: number(answer[0]) == 1, Owner: text(answer[1]),
-		At: time.UnixMilli(at).UTC(), Age: time.Duration(max(0, now-at)) * time.Millisecond,
+		At: time.UnixMilli(at).UTC(), Age: (time.Duration(now-at) * time.Millisecond).Abs(),
 	}, nil
 }

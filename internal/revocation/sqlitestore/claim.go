@@ -36,7 +36,7 @@ func claimIn(ctx context.Context, tx *sql.Tx, m revocation.Mark, now time.Time) 
 	if err != nil {
 		return revocation.Claim{}, err
 	}
-	claim := revocation.Claim{Owner: owner, At: fromMS(at), Age: max(0, now.Sub(fromMS(at)))}
+	claim := revocation.Claim{Owner: owner, At: fromMS(at), Age: now.Sub(fromMS(at)).Abs()}
 	if m.Resumes != "" && m.Resumes == owner && m.Owner != owner {
 		claim.Owner = m.Owner
 		_, err = tx.ExecContext(ctx, "UPDATE marks SET owner = ? WHERE id = ?", m.Owner, m.Key[:])

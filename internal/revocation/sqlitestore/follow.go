@@ -18,7 +18,7 @@ import (
 const stateQuery = `WITH last AS (SELECT seq, tag FROM changes ORDER BY seq DESC LIMIT 1)
 	SELECT (SELECT CAST(value AS TEXT) FROM meta WHERE name = 'epoch'), (SELECT value FROM meta WHERE name = 'secret'),
 		coalesce((SELECT seq FROM last), 0), (SELECT tag FROM last),
-		EXISTS (SELECT 1 FROM revocations WHERE expires_at > 0 AND expires_at < ?1) OR EXISTS (SELECT 1 FROM marks WHERE until > 0 AND until < ?2)`
+		EXISTS (SELECT 1 FROM revocations WHERE expires_at > 0 AND expires_at < ?1) OR EXISTS (SELECT 1 FROM marks WHERE until > 0 AND until < ?1)`
 
 // State implements revocation.Store. It also clears away what has expired, so that this happens at each heartbeat.
 func (s *Store) State(ctx context.Context, offer revocation.Identity, _ string) (revocation.State, error) {
@@ -55,7 +55,7 @@ func (s *Store) entries(ctx context.Context) (int, error) {
 func (s *Store) look(ctx context.Context, now time.Time) (st revocation.State, due bool, err error) {
 	var epoch sql.NullString
 	var secret, tag []byte
-	err = s.state.QueryRowContext(ctx, ago(now, revocation.ExpiredFor), ago(now, marksFor)).Scan(&epoch, &secret, &st.Seq, &tag, &due)
+	err = s.state.QueryRowContext(ctx, ago(now, revocation.ExpiredFor)).Scan(&epoch, &secret, &st.Seq, &tag, &due)
 	st.Durable, st.Epoch, st.Tag = true, epoch.String, string(tag)
 	copy(st.Secret[:], secret)
 	return st, due, err
@@ -67,9 +67,6 @@ func (s *Store) adopt(ctx context.Context, offer revocation.Identity) error {
 	})
 }
 
-// marksFor keeps a mark a little longer than its token, for nodes whose clock is behind.
-const marksFor = time.Minute
-
 func ago(now time.Time, d time.Duration) int64 { return now.Add(-d).UnixMilli() }
 
 func (s *Store) purge(ctx context.Context, now time.Time) error {
@@ -77,7 +74,7 @@ func (s *Store) purge(ctx context.Context, now time.Time) error {
 		if err := st.exec("DELETE FROM revocations WHERE seq IN (SELECT seq FROM revocations WHERE expires_at > 0 AND expires_at < ? LIMIT 5000)", ago(now, revocation.ExpiredFor)); err != nil {
 			return err
 		}
-		return st.exec("DELETE FROM marks WHERE id IN (SELECT id FROM marks WHERE until > 0 AND until < ? LIMIT 5000)", ago(now, marksFor))
+		return st.exec("DELETE FROM marks WHERE id IN (SELECT id FROM marks WHERE until > 0 AND until < ? LIMIT 5000)", ago(now, revocation.ExpiredFor))
 	})
 }
 
