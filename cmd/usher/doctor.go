@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
-	"github.com/usher-im/usher/internal/redisconn"
+	revocationredis "github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/wire"
 )
 
@@ -191,21 +191,19 @@ func (d *doctor) store(ctx context.Context) {
 		return
 	}
 	defer client.Close()
-	primary, err := client.Primary(ctx, client.Prefix)
-	var answer string
-	if err == nil {
-		answer, err = primary.Info(ctx, "server", "persistence", "memory", "replication").Result()
-	}
+	info, err := revocationredis.Open(client, revocationredis.Options{}).Info(ctx)
 	if err != nil {
 		d.found("store", ill, "start it, or correct "+d.cfg.Where("redis"), "Redis cannot be asked: %v", err)
 		return
 	}
-	info := redisconn.ParseInfo(answer)
 	if !info.Durable() {
 		d.found("store", doubt, "redis-cli config set appendonly yes, and the same in redis.conf", "Redis does not write each change to its disk (AOF), so a crash forgets revocations; they are answered as not yet replicated")
 	}
 	if info.Evicts() {
 		d.found("store", doubt, "set maxmemory-policy noeviction", "Redis throws keys away when its memory is full (%s), and a revocation may be one", info["maxmemory_policy"])
+	}
+	if says := shortOfMemory(ctx, d.cfg, client); says != "" {
+		d.found("store", doubt, "set audit.max_size ("+d.cfg.Where("audit.max_size")+") well below maxmemory, or raise that", "%s", says)
 	}
 	d.found("store", well, "", "Redis %s answers, %s replica(s)", info["redis_version"], info["connected_slaves"])
 }

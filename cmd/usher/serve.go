@@ -54,6 +54,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	}
 	go n.reloadOn(ctx, hangup, c.Config)
 	go memory.Settle() // nobody waits for it
+	go n.warnOfMemory(ctx)
 	log.Info("usher is up", "listen", n.server.VerifyAddress(), "admin", n.server.AdminAddress(), "version", version)
 	err = n.server.Run(ctx)
 	log.Info("usher is stopping")
@@ -122,6 +123,21 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 		),
 	})
 	return n, err
+}
+
+// warnOfMemory says once, when Redis first answers, that it is too small for what the config lets the audit take.
+func (n *running) warnOfMemory(ctx context.Context) {
+	if n.redis == nil {
+		return
+	}
+	select {
+	case <-n.ledger.Loaded():
+	case <-ctx.Done():
+		return
+	}
+	if says := shortOfMemory(ctx, n.started, n.redis); says != "" {
+		n.log.Warn(says, "where", n.started.Where("audit.max_size"))
+	}
 }
 
 // openAudit opens the store of events and the pipeline into it.

@@ -58,6 +58,17 @@ func openLedger(ctx context.Context, cfg *config.Config, redis *redisconn.Client
 	return revocation.Open(store, revocation.Options{Logger: log, Seen: seen}), nil
 }
 
+// shortOfMemory says where Redis would be full before the audit is at its bound. It is empty where there is room, and where
+// Redis does not say how much there is: not every server tells everybody.
+func shortOfMemory(ctx context.Context, cfg *config.Config, redis *redisconn.Client) string {
+	memory, err := redis.Memory(ctx)
+	if err != nil || memory == 0 || memory > int64(cfg.Audit.MaxSize) {
+		return ""
+	}
+	return fmt.Sprintf("Redis has room for %s (maxmemory) and the audit alone may take %s (audit.max_size): once Redis is full nobody can be revoked, or revocations are thrown away",
+		config.Size(memory), cfg.Audit.MaxSize)
+}
+
 // auditDir and spillDir are the audit's folders in data_dir: the embedded store, and what waits for a store.
 func auditDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "audit") }
 

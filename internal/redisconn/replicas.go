@@ -2,7 +2,11 @@ package redisconn
 
 import (
 	"context"
+	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Replicas is how many replicas stand behind the primary of key, as far as whoever would promote them knows, those that
@@ -24,6 +28,32 @@ func (c *Client) Replicas(ctx context.Context, key string) (int, error) {
 	}
 	lines, err := node.Do(ctx, "CLUSTER", "REPLICAS", id).StringSlice()
 	return len(lines), err
+}
+
+// Memory is how many bytes the servers that take writes may use together (maxmemory). 0: there is no bound, or they do not
+// say.
+func (c *Client) Memory(ctx context.Context) (int64, error) {
+	var mu sync.Mutex
+	var total int64
+	bounded := true
+	ask := func(ctx context.Context, server *redis.Client) error {
+		said, err := server.Info(ctx, "memory").Result()
+		bytes, _ := strconv.ParseInt(ParseInfo(said)["maxmemory"], 10, 64)
+		mu.Lock()
+		defer mu.Unlock()
+		total, bounded = total+bytes, bounded && bytes > 0
+		return err
+	}
+	var err error
+	if c.cluster != nil {
+		err = c.cluster.ForEachMaster(ctx, ask)
+	} else {
+		err = ask(ctx, c.single)
+	}
+	if err != nil || !bounded {
+		return 0, err
+	}
+	return total, nil
 }
 
 // Info is what INFO says, by name.

@@ -95,6 +95,16 @@ func (s *Store) written() []string {
 	return []string{s.key("index"), s.key("detail"), s.key("expiry"), s.key("order"), s.key("lifted"), s.key("meta"), s.key("changes")}
 }
 
+// Info is what the server that keeps the revocations says of itself; it is changed in nothing.
+func (s *Store) Info(ctx context.Context) (info redisconn.Info, err error) {
+	err = s.once(ctx, func(conn *redis.Conn) error {
+		said, err := conn.Info(ctx).Result()
+		info = redisconn.ParseInfo(said)
+		return err
+	})
+	return info, err
+}
+
 // Lookup implements revocation.Store.
 func (s *Store) Lookup(ctx context.Context, keys []revocation.Key) ([]revocation.Entry, error) {
 	ids := make([]string, len(keys))
