@@ -77,7 +77,7 @@ func (cmd *revokeImportCmd) Run(ctx context.Context, c *commands, s streams) err
 		return err
 	}
 	defer d.close()
-	return send(ctx, d, asked, sending{json: cmd.JSON}, s)
+	return send(ctx, d, asked, sending{json: cmd.JSON, imported: true}, s)
 }
 
 // imported reads what export wrote. Ids come from what a revocation names, so they are the same again.
@@ -90,11 +90,36 @@ func imported(from io.Reader, name string, now time.Time) (asked []intake.Reques
 		} else if err != nil {
 			return nil, 0, usage("object %d of %s is no revocation (%v)", n, name, err)
 		}
-		expires, err := intake.ParseTime(q.ExpiresAt, now, +1)
-		if err == nil && !expires.IsZero() && !expires.After(now) || q.Value == "" {
+		if left, ends := lifetime(q, now); ends && left <= 0 || q.Value == "" {
 			passed++
 			continue
 		}
 		asked = append(asked, q)
 	}
+}
+
+// lifetime is how long a revocation still has; ends is false where it has no end, or none that can be read.
+func lifetime(q intake.Request, now time.Time) (left time.Duration, ends bool) {
+	expires, err := intake.ParseTime(q.ExpiresAt, now, +1)
+	return expires.Sub(now), err == nil && !expires.IsZero()
+}
+
+// onTheWay is how long what is as good as over is given all the same, so that a node whose clock is ahead, or that takes
+// its time, does not refuse it and with it all that is sent along.
+const onTheWay = time.Minute
+
+// stillRevoking leaves out what has expired since it was read: a long list takes its time.
+func stillRevoking(asked []intake.Request, now time.Time) []intake.Request {
+	var still []intake.Request
+	for _, q := range asked {
+		left, ends := lifetime(q, now)
+		if ends && left <= 0 {
+			continue
+		}
+		if ends && left < onTheWay {
+			q.ExpiresAt = now.Add(onTheWay).Format(time.RFC3339Nano)
+		}
+		still = append(still, q)
+	}
+	return still
 }

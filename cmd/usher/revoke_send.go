@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -22,20 +23,29 @@ const told = 20
 // sending is how a list is sent and told of.
 type sending struct {
 	dryRun, json bool
+	// imported: the list has ends of its own, and what has come to its end meanwhile is passed over.
+	imported bool
 }
 
 // send revokes a list in parts, and says what became of it.
 func send(ctx context.Context, d desk, asked []intake.Request, how sending, s streams) error {
 	bar := progress(s.err, len(asked))
 	said := map[string]bool{}
-	fresh, pending := 0, false
+	sent, fresh, pending := 0, 0, false
 	for from := 0; from < len(asked); from += deskBatch {
 		part := asked[from:min(from+deskBatch, len(asked))]
+		n := len(part)
+		if how.imported {
+			if part = stillRevoking(part, time.Now()); len(part) == 0 {
+				continue
+			}
+		}
 		answers, err := d.revoke(ctx, part, how.dryRun)
 		if err != nil {
-			return placed(err, from, len(part), len(asked))
+			return placed(err, from, n, len(asked))
 		}
-		_ = bar.Add(len(part))
+		_ = bar.Add(n)
+		sent += len(part)
 		for _, a := range answers {
 			for _, caution := range a.Cautions {
 				if !said[caution] {
@@ -57,7 +67,10 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 	}
 	_ = bar.Finish()
 	if len(asked) > told && !how.dryRun {
-		fmt.Fprintf(s.err, "%d revoked: %d new, %d known already.\n", len(asked), fresh, len(asked)-fresh)
+		fmt.Fprintf(s.err, "%d revoked: %d new, %d known already.\n", sent, fresh, sent-fresh)
+	}
+	if sent < len(asked) {
+		fmt.Fprintf(s.err, "%d are passed over: they expired while the list was sent.\n", len(asked)-sent)
 	}
 	if pending {
 		fmt.Fprintln(s.err, "warning: the store took this, but no replica has it yet or the store writes no log: a failure now could lose it. Do the same again to be sure.")

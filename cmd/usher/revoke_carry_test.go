@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/revocation/intake"
+)
+
+// slowDesk takes its time for each part, and what it takes as a node does.
+type slowDesk struct {
+	desk
+	takes time.Duration
+	ahead time.Duration // its clock
+	took  int
+}
+
+func (d *slowDesk) revoke(_ context.Context, asked []intake.Request, _ bool) ([]deskAnswer, error) {
+	time.Sleep(d.takes)
+	answers := make([]deskAnswer, len(asked))
+	for i, q := range asked {
+		r, _, err := q.Revocation(&config.Config{}, "cred:test", time.Now().Add(d.ahead))
+		if err != nil {
+			return nil, fmt.Errorf("item %d: %w", i, err)
+		}
+		answers[i] = deskAnswer{Revocation: r, New: true, Replicated: true}
+	}
+	d.took += len(asked)
+	return answers, nil
+}
+
+// A long list takes minutes, in which revocations of tokens expire all the time.
+func TestImport_WhatExpiresOnTheWayDoesNotHoldUpTheRest(t *testing.T) {
+	line := func(n int, expires time.Duration) string {
+		return fmt.Sprintf(`{"selector":"jti","issuer":"my-app","value":"%d","expires_at":"%s"}`+"\n", n, time.Now().Add(expires).Format(time.RFC3339Nano))
+	}
+	var list strings.Builder
+	for n := range deskBatch {
+		list.WriteString(line(n, time.Hour))
+	}
+	list.WriteString(line(-1, 200*time.Millisecond)) // over when its part is sent
+	list.WriteString(line(-2, 20*time.Second))       // over by the node's clock
+	list.WriteString(line(-3, time.Hour))
+	asked, passed, err := imported(strings.NewReader(list.String()), "list", time.Now())
+	if err != nil || passed != 0 {
+		t.Fatal(passed, err)
+	}
+	d := &slowDesk{takes: 300 * time.Millisecond, ahead: 30 * time.Second}
+	var out, words bytes.Buffer
+	if err := send(t.Context(), d, asked, sending{imported: true}, streams{out: &out, err: &words}); err != nil {
+		t.Fatal(err)
+	}
+	if d.took != deskBatch+2 || !strings.Contains(words.String(), "502 revoked: 502 new") {
+		t.Errorf("%d were taken: %s", d.took, words.String())
+	}
+}
