@@ -80,21 +80,31 @@ func (cmd *revokeImportCmd) Run(ctx context.Context, c *commands, s streams) err
 	return send(ctx, d, asked, sending{json: cmd.JSON, imported: true}, s)
 }
 
-// imported reads what export wrote. Ids come from what a revocation names, so they are the same again.
+// exported is a line of export: what is asked for, and who asked for it when, which is told anew.
+type exported struct {
+	intake.Request
+	ID        string `json:"id"`
+	Actor     string `json:"actor"`
+	CreatedAt string `json:"created_at"`
+}
+
+// imported reads what export wrote. Ids come from what a revocation names, so they are the same again. A member that is
+// misspelt is not passed over: a revocation that was to spare later tokens, or to end, would be one of everything for ever.
 func imported(from io.Reader, name string, now time.Time) (asked []intake.Request, passed int, err error) {
 	dec := json.NewDecoder(from)
+	dec.DisallowUnknownFields()
 	for n := 1; ; n++ {
-		var q intake.Request
+		var q exported
 		if err := dec.Decode(&q); err == io.EOF {
 			return asked, passed, nil
 		} else if err != nil {
 			return nil, 0, usage("object %d of %s is no revocation (%v)", n, name, err)
 		}
-		if left, ends := lifetime(q, now); ends && left <= 0 || q.Value == "" {
+		if left, ends := lifetime(q.Request, now); ends && left <= 0 || q.Value == "" {
 			passed++
 			continue
 		}
-		asked = append(asked, q)
+		asked = append(asked, q.Request)
 	}
 }
 

@@ -59,3 +59,15 @@ func TestImport_WhatExpiresOnTheWayDoesNotHoldUpTheRest(t *testing.T) {
 		t.Errorf("%d were taken: %s", d.took, words.String())
 	}
 }
+
+// A member that is misspelt would make a revocation of everything, for ever.
+func TestImport_RefusesAMemberThatThereIsNot(t *testing.T) {
+	for _, wrong := range []string{
+		`{"selector":"user","issuer":"my-app","value":"ada","issued_befor":"2026-11-24T10:00:00Z"}`,
+		`{"selector":"user","issuer":"my-app","value":"ada","expires":"7d"}`,
+	} {
+		if asked, _, err := imported(strings.NewReader(wrong), "list", time.Now()); err == nil {
+			t.Errorf("%s is taken as %+v", wrong, asked)
+		}
+	}
+}
