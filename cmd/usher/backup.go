@@ -16,7 +16,7 @@ import (
 )
 
 type backupCmd struct {
-	File string `arg:"" help:"Tar file to write; it must not exist yet. To restore, unpack it into the data_dir of a stopped node." type:"path"`
+	File string `arg:"" help:"Tar file to write; it must not exist yet. To restore, stop the node, delete revocations.db* and audit in its data_dir, and unpack it there." type:"path"`
 }
 
 // Run copies what the embedded stores have on disk, whether a node writes to them or not.
@@ -85,7 +85,7 @@ func (b *backup) stores(ctx context.Context, cfg *config.Config) error {
 	if err := revocationsqlite.Backup(ctx, revocations, b.scratch); err != nil {
 		return err
 	}
-	if err := errors.Join(b.add(revocations, b.scratch), os.Remove(b.scratch)); err != nil {
+	if err := errors.Join(b.add(revocations, b.scratch), b.emptyLog(revocations), os.Remove(b.scratch)); err != nil {
 		return err
 	}
 	if err := b.folder(auditDir(cfg)); err != nil {
@@ -116,6 +116,17 @@ func (b *backup) folder(path string) error {
 		return err
 	}
 	h.Name += "/"
+	return b.tar.WriteHeader(h)
+}
+
+// emptyLog takes the place of the write-ahead log that a node which crashed has left behind. SQLite would read it into
+// the copy, of which it is not: https://sqlite.org/howtocorrupt.html, section 1.4.
+func (b *backup) emptyLog(original string) error {
+	h, err := b.header(original)
+	if err != nil {
+		return err
+	}
+	h.Name, h.Size = h.Name+"-wal", 0
 	return b.tar.WriteHeader(h)
 }
 

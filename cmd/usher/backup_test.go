@@ -108,6 +108,31 @@ func TestBackup_TakenUnderWritesHoldsWhatWasCommittedBefore(t *testing.T) {
 	}
 }
 
+// What is unpacked over the store of a node that crashed is the store as it was backed up.
+func TestBackup_IsRestoredOverWhatACrashLeftBehind(t *testing.T) {
+	w := writeOn(t)
+	for w.revocations.Load() < 20 {
+		time.Sleep(time.Millisecond) // the writer is what is waited for
+	}
+	path := filepath.Join(t.TempDir(), "backup.tar")
+	_, err := writeBackup(t.Context(), w.cfg, path)
+	must(t, err)
+	saved := w.revocations.Load()
+	for w.revocations.Load() < saved+20 {
+		time.Sleep(time.Millisecond)
+	}
+	crashed := &config.Config{DataDir: t.TempDir()}
+	for _, end := range []string{"", "-wal", "-shm"} {
+		b, err := os.ReadFile(revocationsPath(w.cfg) + end)
+		must(t, err)
+		must(t, os.WriteFile(revocationsPath(crashed)+end, b, 0o600))
+	}
+	unpack(t, path, crashed.DataDir)
+	if n := listed(t, crashed); n < 20 || n > saved+1 { // what is committed is counted just after
+		t.Errorf("%d revocations are in what was restored, of %d that the backup has", n, saved)
+	}
+}
+
 func unpack(t *testing.T, path, dir string) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -126,7 +151,7 @@ func unpack(t *testing.T, path, dir string) {
 		if h.Mode&0o077 != 0 {
 			t.Errorf("%s may be read by others (%o)", h.Name, h.Mode)
 		}
-		out, err := os.OpenFile(filepath.Join(dir, h.Name), os.O_CREATE|os.O_WRONLY, 0o600)
+		out, err := os.OpenFile(filepath.Join(dir, h.Name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		must(t, err)
 		_, err = io.Copy(out, r)
 		must(t, errors.Join(err, out.Close()))
