@@ -22,6 +22,9 @@ const stateQuery = `WITH last AS (SELECT seq, tag FROM changes ORDER BY seq DESC
 
 // State implements revocation.Store. It also clears away what has expired, so that this happens at each heartbeat.
 func (s *Store) State(ctx context.Context, offer revocation.Identity, _ string) (revocation.State, error) {
+	if err := s.inPlace(); err != nil {
+		return revocation.State{}, err
+	}
 	now := s.now()
 	st, due, err := s.look(ctx, now)
 	if err == nil && st.Epoch == "" {
@@ -159,6 +162,9 @@ const changesQuery = `SELECT c.seq, c.tag, c.id, c.lifted, c.kind, c.issued_befo
 	WHERE c.seq > ? ORDER BY c.seq LIMIT ?`
 
 func (s *Store) since(ctx context.Context, after uint64) ([]revocation.Change, error) {
+	if err := s.inPlace(); err != nil {
+		return nil, err
+	}
 	rows, err := s.changes.QueryContext(ctx, after, most)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,9 @@ type Store struct {
 	read  *sql.DB
 	now   func() time.Time
 	kept  uint64
+
+	path string
+	file os.FileInfo // of what was opened at path
 
 	counted atomic.Int64 // entries when they were first counted, and one; 0 before
 
@@ -84,7 +88,24 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	if _, err = s.moved(ctx); err != nil {
 		return err
 	}
+	s.path = path
+	if s.file, err = os.Stat(path); err != nil {
+		return err
+	}
 	s.startPatrol(path)
+	return nil
+}
+
+// inPlace says whether the file is still that which was opened. One that was deleted, or replaced by a backup, takes on
+// whatever is written to it and is never read again.
+func (s *Store) inPlace() error {
+	if s.file == nil {
+		return nil // it is being opened
+	}
+	info, err := os.Stat(s.path)
+	if err != nil || !os.SameFile(info, s.file) {
+		return fmt.Errorf("%s was moved, deleted or replaced while it is in use: start the node again", s.path)
+	}
 	return nil
 }
 

@@ -116,6 +116,51 @@ func TestOpen_RefusesAFileOfANewerVersion(t *testing.T) {
 	}
 }
 
+// What is written to a file that was deleted, or replaced by a backup, is gone with the node.
+func TestStore_TakesNothingOnceItsFileIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.db")
+	s := open(t, path, 0)
+	uses := map[string]func() error{
+		"Revoke": func() error {
+			_, err := s.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "a")})
+			return err
+		},
+		"Claim": func() error {
+			_, err := s.Claim(t.Context(), revocation.Mark{Key: storetest.JTI(t, "a").Key(), Owner: "one"})
+			return err
+		},
+		"State": func() error {
+			_, err := s.State(t.Context(), revocation.Identity{Epoch: "test"}, "")
+			return err
+		},
+		"Changes": func() error {
+			_, err := s.Changes(t.Context(), 0, 0)
+			return err
+		},
+	}
+	all := func(works bool) {
+		t.Helper()
+		for name, use := range uses {
+			if err := use(); works != (err == nil) || err != nil && !strings.Contains(err.Error(), "moved, deleted or replaced") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	all(true)
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	all(false)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all(false)
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	all(true)
+}
+
 // A disk that is full must not keep a node from starting.
 func TestState_IsGivenWhereNothingCanBeClearedAway(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.db")

@@ -48,6 +48,9 @@ const turn = 10 * time.Second
 
 // begin waits for the one place that SQLite has for a writer.
 func (s *Store) begin(ctx context.Context) (tx *sql.Tx, err error) {
+	if err := s.inPlace(); err != nil {
+		return nil, err
+	}
 	err = patiently(ctx, func() error {
 		tx, err = s.write.BeginTx(ctx, nil)
 		return err
