@@ -173,6 +173,15 @@ func (q Query) Selects(r Revocation) bool {
 		(q.Value == "" || q.Value == r.Value) && (q.Actor == "" || q.Actor == r.Actor)
 }
 
+// Names gives the id of the one revocation that the query can mean, where it says in full what that names.
+func (q Query) Names() (Key, bool) {
+	if q.Value == "" || q.Selector.Code() == 0 || q.Selector.Scoped() && q.Issuer == "" {
+		return Key{}, false
+	}
+	r := Revocation{Selector: q.Selector, Issuer: q.Issuer, Value: q.Value}
+	return r.identity(), true
+}
+
 // Prepared brings a query's value into the form that is kept. A token has no place in a query: its fingerprint does.
 func (q Query) Prepared() (Query, error) {
 	if q.Selector == "" || q.Value == "" {

@@ -57,6 +57,11 @@ func filtering(t *testing.T, b Backing) {
 		{revocation.Query{Issuer: "app"}, []revocation.Revocation{user}},
 		{revocation.Query{Value: "u", Actor: "cred:b"}, []revocation.Revocation{other}},
 		{revocation.Query{Actor: "cred:a", Limit: 1}, []revocation.Revocation{room}},
+		{revocation.Query{Selector: revocation.SelectUser, Issuer: "other", Value: "u"}, []revocation.Revocation{other}},
+		{revocation.Query{Selector: revocation.SelectUser, Issuer: "other", Value: "u", Actor: "cred:a"}, nil},
+		{revocation.Query{Selector: revocation.SelectUser, Issuer: "third", Value: "u"}, nil},
+		{revocation.Query{Selector: revocation.SelectRoom, Value: room.Value}, []revocation.Revocation{room}},
+		{revocation.Query{Selector: revocation.SelectToken, Value: user.ID}, nil},
 	} {
 		page, err := s.List(limited(t), c.q)
 		if err != nil || fmt.Sprint(page.Items) != fmt.Sprint(c.want) {
