@@ -132,6 +132,15 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+// MadeAt is when the revocation was made, in Unix milliseconds: what was lifted before stays revoked. 0 where the node does
+// not know.
+func (l Lost) MadeAt() int64 {
+	if l.Revocation == nil {
+		return 0
+	}
+	return unixMS(l.Revocation.CreatedAt)
+}
+
 // Revived is the revocation for an entry that a store lost, from as much as a node still knew of it.
 func (l Lost) Revived(now time.Time) Revocation {
 	if l.Revocation != nil {

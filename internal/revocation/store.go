@@ -39,7 +39,7 @@ type Store interface {
 	// Changes gives what came after a sequence number, in order, waiting for the first where there is none yet. An empty
 	// answer after the wait is no error; a first number that is not after+1 says that changes are gone.
 	Changes(ctx context.Context, after uint64, wait time.Duration) ([]Change, error)
-	// Restore writes entries that the store lost, less those that were lifted, and says how many. What it has of them gets
+	// Restore writes entries that the store lost, less those that were lifted since they were made, and says how many. What it has of them gets
 	// the later times.
 	Restore(ctx context.Context, lost []Lost) (int, error)
 

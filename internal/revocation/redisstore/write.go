@@ -30,7 +30,7 @@ func (s *Store) revoke(ctx context.Context, conn *redis.Conn, rs []revocation.Re
 	for rest := rs; len(rest) > 0; {
 		part := rest[:min(len(rest), chunk)]
 		rest = rest[len(part):]
-		answer, err := s.runRevoke(ctx, conn, part, false)
+		answer, err := s.runRevoke(ctx, conn, part, nil)
 		if err != nil {
 			return w, err
 		}
@@ -55,23 +55,24 @@ func outcome(r revocation.Revocation, answer []any) (revocation.Outcome, error) 
 	return revocation.Outcome{Revocation: now, New: number(answer[0]) == 1}, err
 }
 
-func (s *Store) runRevoke(ctx context.Context, conn *redis.Conn, rs []revocation.Revocation, restore bool) ([]any, error) {
+// runRevoke writes one part. What is restored is as lost says, and nobody made it just now.
+func (s *Store) runRevoke(ctx context.Context, conn *redis.Conn, rs []revocation.Revocation, lost []revocation.Lost) ([]any, error) {
 	mode := "0"
-	if restore {
+	if lost != nil {
 		mode = "1"
 	}
 	args := []any{newTag(), s.opt.KeepChanges, mode}
-	for _, r := range rs {
+	for i, r := range rs {
 		e := r.Entry()
 		text, err := detailOf(r)
 		if err != nil {
 			return nil, err
 		}
-		actor := r.Actor
-		if restore {
-			actor = ""
+		actor, made := r.Actor, r.CreatedAt.UnixMilli()
+		if lost != nil {
+			actor, made = "", lost[i].MadeAt()
 		}
-		args = append(args, string(e.Key[:]), e.Selector.Code(), e.IssuedBefore, e.ExpiresAt, text, actor)
+		args = append(args, string(e.Key[:]), e.Selector.Code(), e.IssuedBefore, e.ExpiresAt, text, actor, made)
 	}
 	answer, err := revokeScript.Run(ctx, conn, s.written(), args...).Slice()
 	if err == nil && len(answer) != 1+4*len(rs) {
@@ -129,7 +130,7 @@ func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (restored i
 			for i := range part {
 				rs[i] = part[i].Revived(now)
 			}
-			answer, err := s.runRevoke(ctx, conn, rs, true)
+			answer, err := s.runRevoke(ctx, conn, rs, part)
 			if err != nil {
 				return err
 			}

@@ -220,8 +220,9 @@ func (s *Store) Restore(ctx context.Context, lost []revocation.Lost) (restored i
 }
 
 func (st *step) restore(l revocation.Lost) error {
-	var lifted bool
-	if err := st.tx.QueryRowContext(st.ctx, "SELECT EXISTS (SELECT 1 FROM lifted WHERE id = ?)", l.Entry.Key[:]).Scan(&lifted); err != nil || lifted {
+	var lifted int64
+	err := st.tx.QueryRowContext(st.ctx, "SELECT coalesce(max(at), 0) FROM lifted WHERE id = ?", l.Entry.Key[:]).Scan(&lifted)
+	if err != nil || lifted > 0 && l.MadeAt() <= lifted {
 		return err
 	}
 	r := l.Revived(st.now)

@@ -197,12 +197,21 @@ func restoring(t *testing.T, b Backing) {
 	if _, _, err := s.Lift(ctx, lifted.Key(), "cred:lifter"); err != nil {
 		t.Fatal(err)
 	}
+	again := JTI(t, "again") // lifted, then revoked once more: the latter is what the store lost
+	revoke(t, s, again)
+	if _, _, err := s.Lift(ctx, again.Key(), "cred:lifter"); err != nil {
+		t.Fatal(err)
+	}
+	again.CreatedAt = again.CreatedAt.Add(time.Minute)
 	n, err := s.Restore(ctx, []revocation.Lost{
-		{Entry: there.Entry(), Revocation: &there}, {Entry: lifted.Entry(), Revocation: &lifted},
+		{Entry: there.Entry(), Revocation: &there}, {Entry: lifted.Entry(), Revocation: &lifted}, {Entry: again.Entry(), Revocation: &again},
 		{Entry: lost.Entry(), Revocation: &lost}, {Entry: nameless.Entry()},
 	})
-	if err != nil || n != 2 {
-		t.Fatalf("restored %d, %v; want the two that are neither there nor lifted", n, err)
+	if err != nil || n != 3 {
+		t.Fatalf("restored %d, %v; want the three that are not there, nor lifted since they were made", n, err)
+	}
+	if got, err := s.Get(ctx, again.Key()); err != nil || got != again {
+		t.Fatalf("what was revoked again after it had been lifted was restored as %+v, %v", got, err)
 	}
 	if got, err := s.Get(ctx, lost.Key()); err != nil || got != lost {
 		t.Fatalf("restored as %+v, %v", got, err)

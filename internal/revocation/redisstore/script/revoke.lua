@@ -1,7 +1,7 @@
 -- Writes revocations, each merged with what is known under its id, and one change for each that changed something.
 -- KEYS: index, detail, expiry, order, lifted, meta, changes
--- ARGV: tag, changes kept, restore ("1" leaves alone what was lifted, and the detail of what is there), then for each
---       revocation: id, selector, issued_before, expires_at, detail (JSON), actor
+-- ARGV: tag, changes kept, restore ("1" leaves alone what was lifted since it was made, and the detail of what is there),
+--       then for each revocation: id, selector, issued_before, expires_at, detail (JSON), actor, when it was made
 -- Answers: the last number, then for each: new (1 or 0; where it restores, 1 for whatever changed something), issued_before,
 --          expires_at, detail
 local index, detail, expiry, order, lifted, meta, changes = unpack(KEYS)
@@ -44,7 +44,7 @@ local function explained(text, more)
   return cjson.encode(first)
 end
 
-local function revoke(id, selector, before, expires, text, actor)
+local function revoke(id, selector, before, expires, text, actor, made)
   local known = redis.call("HGET", index, id)
   if known then
     local _, was_before, was_expires = struct.unpack(">BI6I6", known)
@@ -58,15 +58,16 @@ local function revoke(id, selector, before, expires, text, actor)
       return restore and changed and 1 or 0, before, expires, text
     end
   end
-  if restore and redis.call("ZSCORE", lifted, id) then return 0, before, expires, text end
+  local gone = restore and redis.call("ZSCORE", lifted, id)
+  if gone and made <= tonumber(gone) then return 0, before, expires, text end
   put(id, known, nil, selector, before, expires, text, actor)
   redis.call("ZREM", lifted, id)
   return 1, before, expires, text
 end
 
 local answer = { 0 }
-for i = 4, #ARGV, 6 do
-  local new, before, expires, text = revoke(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5])
+for i = 4, #ARGV, 7 do
+  local new, before, expires, text = revoke(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5], tonumber(ARGV[i + 6]))
   answer[#answer + 1] = new
   answer[#answer + 1] = before
   answer[#answer + 1] = expires
