@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -57,6 +58,29 @@ func TestImport_WhatExpiresOnTheWayDoesNotHoldUpTheRest(t *testing.T) {
 	}
 	if d.took != deskBatch+2 || !strings.Contains(words.String(), "502 revoked: 502 new") {
 		t.Errorf("%d were taken: %s", d.took, words.String())
+	}
+}
+
+// A node takes 4 MiB at once, and signs that JSON escapes take six times their place.
+func TestSend_LongValuesGoInSmallerParts(t *testing.T) {
+	asked := make([]intake.Request, 400)
+	for n := range asked {
+		asked[n] = intake.Request{Selector: "user", Issuer: "my-app", Value: fmt.Sprint(n) + strings.Repeat("<", 4000)}
+	}
+	whole, err := json.Marshal(asked)
+	must(t, err)
+	parts := 0
+	for rest := asked; len(rest) > 0; parts++ {
+		part := nextPart(rest)
+		text, err := json.Marshal(part)
+		must(t, err)
+		if len(part) == 0 || len(text) > 4<<20-1<<10 {
+			t.Fatalf("a part has %d of %d, in %d bytes", len(part), len(rest), len(text))
+		}
+		rest = rest[len(part):]
+	}
+	if most := len(whole)/deskBytes + 1; parts > most {
+		t.Errorf("%d parts were made where %d do", parts, most)
 	}
 }
 

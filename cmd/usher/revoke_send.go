@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,24 @@ import (
 	"github.com/usher-im/usher/internal/revocation/intake"
 )
 
-// deskBatch is how many go into one question: enough that a long list is quick, few enough that its bar moves.
-const deskBatch = 500
+// deskBatch is how many go into one question: enough that a long list is quick, few enough that its bar moves. Of long
+// values fewer go: a node takes 4 MiB.
+const (
+	deskBatch = 500
+	deskBytes = 3 << 20
+)
+
+// nextPart is as much of a list as goes into one question.
+func nextPart(asked []intake.Request) []intake.Request {
+	bytes := 0
+	for n, q := range asked {
+		text, _ := json.Marshal(q) // of strings alone
+		if bytes += len(text) + 1; n == deskBatch || n > 0 && bytes > deskBytes {
+			return asked[:n]
+		}
+	}
+	return asked
+}
 
 // told is up to how many are told one by one.
 const told = 20
@@ -32,9 +49,9 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 	bar := progress(s.err, len(asked))
 	said := map[string]bool{}
 	sent, fresh, pending := 0, 0, false
-	for from := 0; from < len(asked); from += deskBatch {
-		part := asked[from:min(from+deskBatch, len(asked))]
-		n := len(part)
+	for from, n := 0, 0; from < len(asked); from += n {
+		part := nextPart(asked[from:])
+		n = len(part)
 		if how.imported {
 			if part = stillRevoking(part, time.Now()); len(part) == 0 {
 				continue
@@ -80,7 +97,7 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 
 // placed says in which part of a long list something went wrong; what lies before it is done.
 func placed(err error, from, n, all int) error {
-	if all <= deskBatch {
+	if n == all {
 		return err
 	}
 	placed := fmt.Errorf("of %d the first %d are done, then (%d to %d): %w", all, from, from+1, from+n, err)
