@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -183,6 +184,26 @@ func TestUnit_IsOneThatSystemdTakes(t *testing.T) {
 	}
 	if out, err := exec.Command(analyze, "verify", "--man=no", name).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// The exit code of a wrong config is also the one of a Go program that crashes.
+func TestUnit_StartsAgainAfterACrash(t *testing.T) {
+	if os.Getenv("CRASH") != "" {
+		panic("as asked for")
+	}
+	unit := read(t, "systemd/usher.service")
+	crash := exec.Command("sh", "-c", `ulimit -c 0 && exec "$0" -test.run '^TestUnit_StartsAgainAfterACrash$'`, os.Args[0])
+	crash.Env = append(os.Environ(), "CRASH=1")
+	for _, m := range regexp.MustCompile(`(?m)^Environment=(\S+)$`).FindAllStringSubmatch(unit, -1) {
+		crash.Env = append(crash.Env, m[1])
+	}
+	out, err := crash.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "as asked for") {
+		t.Fatalf("it did not crash: %v\n%s", err, out)
+	}
+	if code := crash.ProcessState.ExitCode(); strings.Contains(unit, "\nRestartPreventExitStatus="+strconv.Itoa(code)+"\n") {
+		t.Errorf("a crash exits with %d, after which the unit does not start again", code)
 	}
 }
 
