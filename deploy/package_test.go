@@ -1,0 +1,82 @@
+package deploy
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// programs makes a folder of shell scripts, to stand before the real ones in the PATH.
+func programs(t *testing.T, scripts map[string]string) (path string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, script := range scripts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return "PATH=" + dir + ":" + os.Getenv("PATH")
+}
+
+func TestPackage_ScriptsDoWhatTheWayOfAMachineAsksFor(t *testing.T) {
+	root := t.TempDir()
+	path := programs(t, map[string]string{"systemctl": `echo "$@"`, "systemd-sysusers": "", "chown": ""})
+	for _, dir := range []string{"run/systemd/system", "etc/usher", "var/lib/usher", "var/log/usher"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rooted := strings.NewReplacer(" /run/", " "+root+"/run/", ">/run/", ">"+root+"/run/", " /etc/", " "+root+"/etc/", " /var/", " "+root+"/var/")
+	run := func(calls ...string) (said string) {
+		t.Helper()
+		for _, call := range calls {
+			name, args, _ := strings.Cut(call, " ")
+			script := exec.Command("sh", append([]string{"-c", rooted.Replace(read(t, "deb/"+name+".sh")), name}, strings.Fields(args)...)...)
+			script.Env = append(os.Environ(), path)
+			out, err := script.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", call, err, out)
+			}
+			said += string(out)
+		}
+		return said
+	}
+	for _, step := range []struct{ what, want, not string }{
+		{"install", "usher has no config yet", "restart"},
+		{"upgrade", "try-restart usher.service", "enable"},
+		{"remove", "disable --now usher.service", ""},
+		{"install again", "enable usher.service\nrestart usher.service", "no config"},
+		{"upgrade again", "try-restart usher.service", "enable"},
+	} {
+		said := ""
+		switch strings.Fields(step.what)[0] {
+		case "install": // dpkg names the last version also where the package was removed since
+			last := strings.TrimPrefix(step.what, "install")
+			said = run("preinst install"+last, "postinst configure"+last)
+		case "upgrade":
+			said = run("prerm upgrade 2", "preinst upgrade 1", "postrm upgrade 2", "postinst configure 1")
+		case "remove":
+			said = run("prerm remove", "postrm remove")
+		}
+		if !strings.Contains(said, step.want) || step.not != "" && strings.Contains(said, step.not) {
+			t.Errorf("%s: it did %q", step.what, said)
+		}
+		if err := os.WriteFile(filepath.Join(root, "etc/usher/usher.yaml"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("prerm remove", "postrm remove")
+	for _, dir := range []string{"var/lib/usher", "var/log/usher"} {
+		if _, err := os.Stat(filepath.Join(root, dir)); err != nil {
+			t.Errorf("a removal took %s", dir)
+		}
+	}
+	run("postrm purge")
+	for _, dir := range []string{"var/lib/usher", "var/log/usher"} {
+		if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
+			t.Errorf("a purge left %s, and who was where and when in it", dir)
+		}
+	}
+}
