@@ -13,11 +13,11 @@ help: ## list these targets
 build: ## build bin/usher, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/usher ./cmd/usher
 
-# A Debian version begins with a digit and sorts: a tag, +commits since it, or 0.0.0~commit where there is no tag yet.
+# A Debian version begins with a digit and sorts: a tag, +commits since it, or 0.0.0~commits where there is no tag yet.
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 deb: build ## dist/usher_VERSION_ARCH.deb; GOARCH=arm64 for the other kind of machine
 	@mkdir -p dist
-	@export VERSION=$$(sed -E 's/^v([0-9])/\1/; s/-([0-9]+)-g/+\1.g/; /^[0-9]+\./!s/^/0.0.0~/' <<<'$(VERSION)') \
+	@export VERSION=$$(sed -E 's/^v([0-9])/\1/; s/-([0-9]+)-g/+\1.g/; /^[0-9]+\./!s/^/0.0.0~'"$$(git rev-list --count HEAD 2>/dev/null || echo 0)"'.g/' <<<'$(VERSION)') \
 		ARCH=$$(go env GOARCH) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s); \
 	GOARCH= GOOS= go run $(NFPM) package --config deploy/nfpm.yaml --packager deb --target dist/
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -78,5 +79,42 @@ func TestPackage_ScriptsDoWhatTheWayOfAMachineAsksFor(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
 			t.Errorf("a purge left %s, and who was where and when in it", dir)
 		}
+	}
+}
+
+// Else the newer of two packages cannot be installed over the older one.
+func TestPackage_VersionsSortAsTheirCommits(t *testing.T) {
+	if _, err := exec.LookPath("dpkg"); err != nil {
+		return // no Debian here, and nobody else can say what sorts
+	}
+	dir := t.TempDir()
+	path := programs(t, map[string]string{"go": `[ "$1" != run ] || echo "VERSION=$VERSION"`})
+	run := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		ours := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") }) // as a hook of git sets them
+		cmd.Dir, cmd.Env = dir, append(ours, path, "GIT_CONFIG_GLOBAL=/dev/null")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return string(out)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte(read(t, "../Makefile")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run("git", "init", "-q")
+	last := "0"
+	for i := range 8 {
+		run("git", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "--allow-empty", "-m", "a")
+		if i == 4 {
+			run("git", "tag", "v0.1.0")
+		}
+		_, version, found := strings.Cut(run("make", "-s", "deb"), "VERSION=")
+		if version = strings.TrimSpace(version); !found {
+			t.Fatal("nothing was packed")
+		}
+		run("dpkg", "--compare-versions", last, "lt", version)
+		last = version
 	}
 }
