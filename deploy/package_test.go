@@ -118,3 +118,41 @@ func TestPackage_VersionsSortAsTheirCommits(t *testing.T) {
 		last = version
 	}
 }
+
+// As on a Debian without anything of usher's: what the page says is typed there, with a folder in the root's place.
+func TestReadme_TheUnitAloneCanBeSetUpAsWritten(t *testing.T) {
+	_, section, found := strings.Cut(read(t, "README.md"), "\n## systemd alone\n\n```sh\n")
+	block, _, closed := strings.Cut(section, "```")
+	if !found || !closed {
+		t.Fatal("README.md does not say how to set the unit up alone")
+	}
+	root, sources := t.TempDir(), t.TempDir()
+	for _, dir := range []string{"usr/bin", "usr/share", "etc/systemd/system"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{"deploy", "lua"} {
+		there, err := filepath.Abs("../" + dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(there, filepath.Join(sources, dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	typed := strings.NewReplacer("sudo ", "", "-o root -g usher", "", " /etc/", " "+root+"/etc/", " /usr/", " "+root+"/usr/").Replace(block)
+	sh := exec.Command("sh", "-ec", typed)
+	sh.Dir = sources
+	sh.Env = append(os.Environ(), programs(t, map[string]string{
+		"make": "mkdir -p bin && : >bin/usher", "usher": "", "systemctl": "", "systemd-sysusers": "",
+	}))
+	if out, err := sh.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"usr/bin/usher", "etc/systemd/system/usher.service", "etc/sysusers.d/usher.conf", "usr/share/usher/prosody/mod_auth_usher.lua"} {
+		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
