@@ -27,6 +27,9 @@ func (*configCheckCmd) Run(_ context.Context, c *commands, io streams) error {
 		return &failure{exitUsage, err}
 	}
 	rules.close()
+	for _, fault := range faultsOfOwner(cfg) {
+		fmt.Fprintln(io.err, "warning:", fault)
+	}
 	name := cfg.Path
 	if name == "" {
 		name = "the environment"

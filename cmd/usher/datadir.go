@@ -56,31 +56,75 @@ func asOwner(dir string) error {
 }
 
 func become(u *user.User) error {
-	uid, err := strconv.Atoi(u.Uid)
+	id, err := idsOf(u)
 	if err != nil {
 		return err
-	}
-	gid, err := strconv.Atoi(u.Gid)
-	if err != nil {
-		return err
-	}
-	groups := []int{gid}
-	ids, _ := u.GroupIds() // one without a name has none
-	for _, id := range ids {
-		if n, err := strconv.Atoi(id); err == nil {
-			groups = append(groups, n)
-		}
 	}
 	for _, step := range []func() error{
-		func() error { return syscall.Setgroups(groups) },
-		func() error { return syscall.Setgid(gid) },
-		func() error { return syscall.Setuid(uid) },
+		func() error { return syscall.Setgroups(id.groups) },
+		func() error { return syscall.Setgid(id.gid) },
+		func() error { return syscall.Setuid(id.uid) },
 	} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// faultsOfOwner are what keeps the data_dir's owner, as whom the node runs, from a config that root has just read.
+func faultsOfOwner(cfg *config.Config) (faults []string) {
+	owner, foreign := foreignOwner(cfg.DataDir)
+	if !foreign {
+		return nil
+	}
+	id, err := idsOf(owner)
+	if err != nil {
+		return nil
+	}
+	groups, err := syscall.Getgroups()
+	if err != nil {
+		return nil
+	}
+	gid := os.Getegid()
+	// Only for the time of reading; root stays who may go back.
+	err = errors.Join(syscall.Setgroups(id.groups), syscall.Setegid(id.gid), syscall.Seteuid(id.uid))
+	if err == nil {
+		_, _, err = config.Load(config.Options{Path: cfg.Path, Env: os.Environ()})
+	}
+	if back := errors.Join(syscall.Seteuid(0), syscall.Setegid(gid), syscall.Setgroups(groups)); back != nil {
+		return []string{back.Error()}
+	}
+	var all config.Faults
+	if !errors.As(err, &all) {
+		return nil
+	}
+	for _, f := range all {
+		faults = append(faults, fmt.Sprintf("as %s, to whom data_dir belongs: %s", owner.Username, f))
+	}
+	return faults
+}
+
+type ids struct {
+	uid, gid int
+	groups   []int
+}
+
+func idsOf(u *user.User) (id ids, err error) {
+	if id.uid, err = strconv.Atoi(u.Uid); err != nil {
+		return id, err
+	}
+	if id.gid, err = strconv.Atoi(u.Gid); err != nil {
+		return id, err
+	}
+	id.groups = []int{id.gid}
+	names, _ := u.GroupIds() // one without a name has none
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			id.groups = append(id.groups, n)
+		}
+	}
+	return id, nil
 }
 
 // lockDataDir keeps a second node out of the same data_dir: two writers of one spill would lose events.

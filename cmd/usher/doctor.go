@@ -127,6 +127,12 @@ func (d *doctor) config() bool {
 		return false
 	}
 	d.cfg = cfg
+	if faults := faultsOfOwner(cfg); len(faults) > 0 {
+		for _, fault := range faults {
+			d.found("config", ill, "", "%s", fault)
+		}
+		return true
+	}
 	name := cfg.Path
 	if name == "" {
 		name = "the environment"
