@@ -29,7 +29,11 @@ func (cmd *configImportCmd) Run(_ context.Context, _ *commands, s streams) error
 		if err := keepOrWrite(path, string(secret.Content)); err != nil {
 			return err
 		}
-		fmt.Fprintf(s.err, "wrote the secret %s (mode 0600); it belongs beside the usher.yaml that names it\n", path)
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.err, "wrote the secret %s (mode %04o); it belongs beside the usher.yaml that names it\n", path, info.Mode().Perm())
 	}
 	if err := cmd.write(s, result.YAML); err != nil {
 		return err
