@@ -24,7 +24,7 @@ COPY LICENSE /usr/share/doc/usher/
 # A volume takes owner and mode from here.
 COPY --from=build --chown=65532:65532 --chmod=0700 /out/data /var/lib/usher
 USER 65532:65532
-# 9160: Prosody asks here. 9161: CLI, API, console, metrics.
+# 9160: Prosody asks here. 9161: CLI, API, metrics.
 EXPOSE 9160 9161
 HEALTHCHECK --interval=10s --timeout=4s --start-period=10s --retries=3 CMD ["/usr/bin/usher", "healthcheck"]
 ENTRYPOINT ["/usr/bin/usher"]

@@ -18,7 +18,7 @@ type Config struct {
 	Hosts []string `yaml:"hosts" example:"[usher.internal]"`
 	// Who may ask the verify listener.
 	Verify Verify `yaml:"verify"`
-	// The listener for people and their tools: CLI, API, console, metrics. It always wants a credential.
+	// The listener for people and their tools: CLI, API, metrics. It always wants a credential.
 	Admin Admin `yaml:"admin"`
 	// What is written to stderr.
 	Log Log `yaml:"log"`
