@@ -293,3 +293,14 @@ func TestCompose_EnvironmentIsAGoodConfig(t *testing.T) {
 		}
 	}
 }
+
+// A command that does not name the overlay finds no usher, or takes Prosody away from it.
+func TestReadme_EveryComposeCommandKnowsTheOverlay(t *testing.T) {
+	before, commands, found := strings.Cut(read(t, "README.md"), "echo COMPOSE_FILE=docker-compose.yml:usher.yml >> .env\n")
+	if !found || strings.Contains(before, "docker compose ") || !strings.Contains(commands, "docker compose ") {
+		t.Error("README.md names the overlay after commands that need it, or not at all")
+	}
+	if strings.Contains(commands, "docker compose -f") {
+		t.Error("README.md names files on a command line, which makes Compose forget those of .env")
+	}
+}
