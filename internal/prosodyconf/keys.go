@@ -102,8 +102,10 @@ func (k *keys) secret(c *Config, h *Host, algorithm string, options Options) err
 		if pem == "" {
 			k.note(h, "app_secret names %s, which cannot be read here; usher needs it readable", path)
 		}
-	case pem != "" || asymmetric:
+	case pem != "":
 		k.entries = append(k.entries, entry{"pem", secret, "app_secret"})
+	case asymmetric: // not quoted: it may be a shared secret beside the wrong algorithm
+		return fmt.Errorf("%s: app_secret (%s) is neither a public key nor the path of one, and signature_algorithm = %q needs one; correct either of them, and import again", h.Name, v.Where, algorithm)
 	default:
 		k.shared(c, h, secret, options)
 		return nil
