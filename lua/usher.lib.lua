@@ -26,11 +26,13 @@ local function escaped(s)
 end
 
 -- A member of a question that follows another, up to the end of its text; nothing where there is none.
-local function member(name, value) return (value or "") ~= "" and '","' .. name .. '":"' .. escaped(value) or ""; end
+function lib.member(name, value) return (value or "") ~= "" and '","' .. name .. '":"' .. escaped(value) or ""; end
 
--- What stands in every question about a session.
-function lib.about(session, host, profile)
-	return member("host", host) .. member("profile", profile) .. member("tenant", session.jitsi_web_query_prefix) .. member("session", session.usher_id)
+local member = lib.member;
+
+-- What stands in every question about a session, whoever asks it.
+function lib.about(session, host)
+	return member("host", host) .. member("tenant", session.jitsi_web_query_prefix) .. member("session", session.usher_id)
 		.. member("remote_ip", session.ip) .. member("user_agent", session.user_agent_header);
 end
 
@@ -129,7 +131,8 @@ end
 -- How to ask, by the module's options: ask(session, question), and the client below it, with connections of its own.
 -- ask waits, so it must run where util.async can.
 function lib.asker(http)
-	local async, profile, file = require "util.async", module:get_option_string("usher_profile"), module:get_option_string("usher_credential_file");
+	local async, file = require "util.async", module:get_option_string("usher_credential_file");
+	local profile = lib.member("profile", module:get_option_string("usher_profile"));
 	local client = { urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" }), credential = file and assert(io.open(file)):read("*l") };
 	client.post = http.new(client.urls, module:get_option_number("usher_timeout", 2) or 2, client.credential);
 
@@ -146,8 +149,10 @@ function lib.asker(http)
 	return function (session, question)
 		local login, since = question.stage == "connect", lib.news;
 		session.usher_id, session.usher_news = session.usher_id or lib.new_id(), since;
-		if login or not session.usher_about then session.usher_about = lib.about(session, question.host, profile); end
-		question.about, question.grant = session.usher_about, not login and session.usher and session.usher.grant or nil;
+		-- Kept from a login alone: of other hosts' sessions nobody hears when they come back from elsewhere. And a profile is each module's own.
+		if login then session.usher_about = lib.about(session, question.host); end
+		question.about = profile .. (session.usher_about or lib.about(session, question.host));
+		question.grant = not login and session.usher and session.usher.grant or nil;
 		question.token = not question.grant and session.auth_token;
 		local answer = ask_once(question);
 		if answer.need and question.grant and session.auth_token then

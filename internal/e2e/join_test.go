@@ -89,6 +89,34 @@ func TestJoin_ARoomThatDoesNotExistIsNobodysToOpenByDefault(t *testing.T) {
 	})
 }
 
+// What one module has asked about a session says nothing of the profile that another asks by.
+func TestJoin_EachMUCAsksByItsOwnProfileAboutUsersOfAHostWithoutUsher(t *testing.T) {
+	const profiles = `  default:
+    domain: meet.example.com
+    guests: allow
+    rooms: {create: allow, verify_domain: false}
+    issuers: [{iss: my-app, keys: [{secret: "` + e2e.Secret + `"}], audiences: [jitsi], subjects: [meet.example.com]}]
+  strict:
+    domain: meet.example.com
+    issuers: [{iss: my-app, keys: [{secret: "` + e2e.Secret + `"}], audiences: [jitsi], subjects: [meet.example.com]}]
+`
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{Profiles: profiles, Hosts: `Component "strict.meet.example.com" "muc"
+			modules_enabled = { "muc_usher" }
+			usher_profile = "strict"
+			restrict_room_creation = false
+			muc_room_locking = false`})
+		host := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
+		host.MustJoin("daily", "host")
+		host.MustJoin("daily@strict.meet.example.com", "host")
+		guest := s.Login(t, e2e.Who{Domain: e2e.GuestDomain})
+		guest.MustJoin("daily", "guest")
+		guest.MustBeRefused("daily@strict.meet.example.com", "guest")
+		guest.MustJoin("daily", "guest")
+	})
+}
+
 func TestJoin_IsOneQuestionWithoutTheToken(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
