@@ -94,6 +94,7 @@ local function settle_in(event)
 	end
 	if not affiliation or current == "outcast" or current == affiliation and verdict.stage ~= "create" then return; end
 	local given = event.origin.usher_given or {};
+	for other in pairs(given) do if not other:has_occupant() and not other:get_persistent() then given[other] = nil; end end -- it is gone
 	event.origin.usher_given, given[room] = given, affiliation;
 	if current ~= affiliation then room:set_affiliation(true, occupant.bare_jid, affiliation); occupant.role = room:get_default_role(affiliation); end
 end

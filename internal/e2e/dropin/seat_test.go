@@ -179,3 +179,25 @@ func TestSeat_AJoinThatWaitsIsJudgedByTheTokenThatItsSessionCameBackWith(t *test
 		awaitSeat(t, s, "daily", alice.JID, "")
 	})
 }
+
+// Somebody with a token for any room may open one after another all day: what was given there goes with each room.
+func TestSeat_NothingIsRememberedOfRoomsThatAreGone(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		alice := s.Login(t, e2e.Who{Token: user(t, "alice")})
+		for i := range 20 {
+			room := fmt.Sprintf("room%d", i)
+			alice.MustJoin(room, "alice")
+			if err := alice.Leave(e2e.Context(t), e2e.Room(room), "alice"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alice.MustJoin("daily", "alice")
+		var kept int
+		s.Lua(t, fmt.Sprintf(`local n = 0;
+			for _ in pairs(prosody.full_sessions[%q].usher_given) do n = n + 1; end
+			return n;`, alice.JID), &kept)
+		if kept != 1 {
+			t.Errorf("the session holds %d rooms, and sits in one", kept)
+		}
+	})
+}
