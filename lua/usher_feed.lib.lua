@@ -104,12 +104,11 @@ return function (usher, ask, client)
 	end
 
 	local function read(line)
-		local item, doubtful = usher.decode(line), {};
+		local item, told, doubtful = usher.decode(line), {}, {};
 		seen, cursor = now(), type(item.cursor) == "string" and item.cursor or cursor;
 		if item.keys or item.reset then usher.news = usher.news + 1; end
-		local function add(key) for session in pairs(holders[key] or {}) do doubtful[session] = true; end end
-		for _, key in ipairs(item.keys or {}) do add(key); end
-		for key in pairs(item.reset and holders or {}) do add(key); end
+		for _, key in ipairs(item.keys or {}) do told[key] = holders[key]; end
+		for _, holding in pairs(item.reset and holders or told) do for session in pairs(holding) do doubtful[session] = true; end end
 		for session in pairs(doubtful) do doubt(session); end
 	end
 
