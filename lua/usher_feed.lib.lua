@@ -85,9 +85,9 @@ return function (usher, ask, client)
 	local function hold(session, held)
 		local kept = eject and session.usher or {};
 		for _, key in ipairs(kept.keys or {}) do
-			local holding = holders[key] or held and {} or nil;
-			if holding then holding[session] = held; end
-			holders[key] = holding and next(holding) and holding;
+			local holding = holders[key] or {};
+			holding[session] = held;
+			holders[key] = next(holding) and holding;
 		end
 		if kept.timer then kept.timer:stop(); end
 		local due = held and kept.recheck_at; -- with on_expiry: close, the verifier says when a session's time is up
