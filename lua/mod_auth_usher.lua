@@ -54,6 +54,7 @@ local function login(session, token, wish)
 	question.room = room ~= "" and (tenant ~= "" and "[" .. tenant .. "]" or "") .. room .. "@" .. muc_domain or nil;
 	local answer = ask(session, question);
 	session.base_type = session.base_type or "c2s"; -- 13's mod_saslauth asks even a session that is gone for it
+	if answer.unavailable then session.usher_token = token; end -- the client is told to try again, and may do so here
 	if session.destroyed or not answer.allow then refuse(answer.unavailable and "temporary-auth-failure" or answer.condition, answer.text); end
 	if not token and refuse_guests then refuse(nil, "A token is required to connect."); end
 	if token then

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/client"
 	"github.com/usher-im/usher/internal/e2e/prosody"
 	"github.com/usher-im/usher/internal/reason"
 	"github.com/usher-im/usher/internal/token"
@@ -234,6 +236,34 @@ func TestLogin_ARefusedTokenLeavesNothingBehindOnItsStream(t *testing.T) {
 				return table.concat(left, " ");`, v.JID), &left)
 			if left != "" {
 				t.Errorf("by %s the refused token left %s", via, left)
+			}
+		}
+	})
+}
+
+// "Try again" is no verdict on the token: it would be false to take the second try for a guest's.
+func TestLogin_ATokenThatCouldNotBeJudgedIsTriedAgainOnTheSameStream(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{Profiles: strings.Replace(e2e.DefaultProfiles, "rooms:", "guests: allow\n    rooms:", 1)})
+		for _, via := range browserTransports {
+			s.Gate.AnswerInstead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+			v := s.Connect(t, e2e.Who{Via: via, Token: e2e.Token(t, nil)})
+			var refused *client.LoginError
+			if err := v.Authenticate(e2e.Context(t)); !errors.As(err, &refused) || refused.Condition != "temporary-auth-failure" {
+				t.Fatalf("by %s, without a verdict: %v", via, err)
+			}
+			s.Gate.AnswerInstead(nil)
+			if err := v.AuthenticateAgain(e2e.Context(t)); err != nil {
+				t.Fatal(err)
+			}
+			if err := v.Bind(e2e.Context(t)); err != nil {
+				t.Fatal(err)
+			}
+			var bearer bool
+			s.Lua(t, fmt.Sprintf(`local s = prosody.full_sessions[%q]; return s.auth_token ~= nil and s.usher_token == nil;`, v.JID), &bearer)
+			if !bearer {
+				t.Errorf("by %s the second try was taken for a guest's", via)
 			}
 		}
 	})
