@@ -26,9 +26,7 @@ local function escaped(s)
 end
 
 -- A member of a question that follows another, up to the end of its text; nothing where there is none.
-function lib.member(name, value) return (value or "") ~= "" and '","' .. name .. '":"' .. escaped(value) or ""; end
-
-local member = lib.member;
+local function member(name, value) return (value or "") ~= "" and '","' .. name .. '":"' .. escaped(value) or ""; end
 
 -- What stands in every question about a session, whoever asks it.
 function lib.about(session, host)
@@ -132,7 +130,7 @@ end
 -- ask waits, so it must run where util.async can.
 function lib.asker(http)
 	local async, file = require "util.async", module:get_option_string("usher_credential_file");
-	local profile = lib.member("profile", module:get_option_string("usher_profile"));
+	local profile = member("profile", module:get_option_string("usher_profile"));
 	local client = { urls = module:get_option_array("usher_url", { "http://127.0.0.1:9160" }), credential = file and assert(io.open(file)):read("*l") };
 	client.post = http.new(client.urls, module:get_option_number("usher_timeout", 2) or 2, client.credential);
 

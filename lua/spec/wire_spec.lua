@@ -7,7 +7,7 @@ local json, usher = support.json, support.lib("usher");
 local function encoded(question)
 	local session = { jitsi_web_query_prefix = question.tenant, usher_id = question.session, ip = question.remote_ip };
 	session.user_agent_header = question.user_agent;
-	question.about = usher.about(session, question.host) .. usher.member("profile", question.profile);
+	question.about = usher.about(session, question.host) .. (question.profile and '","profile":"' .. question.profile or "");
 	local a, b, c = usher.encode(question);
 	question.about = nil;
 	return a .. b .. c;
