@@ -51,7 +51,7 @@ func newInner(b *testing.B) *inner {
 		}
 	})
 	s := &Server{
-		opt: Options{Audit: unrecorded{}}, repeats: newRepeats(time.Minute), metrics: newMetrics(prometheus.NewRegistry()), flood: newFlood(0),
+		opt: Options{Config: h.Config, Audit: unrecorded{}}, repeats: newRepeats(time.Minute), metrics: newMetrics(prometheus.NewRegistry()), flood: newFlood(0),
 	}
 	s.SetRules(h.Config, h.Door)
 	return &inner{Server: s, house: h, rest: func() {}}
