@@ -34,6 +34,8 @@ test: ## install what the tests need and run them all, on Prosody 0.12 and 13
 	go test -race -timeout 10m $$(go list ./... | grep -v internal/e2e)
 	@# Memory and deadlines are judged without the race detector, which takes its own share of both.
 	go test -run Flood ./internal/keys
+	@# What make bench runs, once each: nothing else would notice one that no longer works.
+	go test -run '^$$' -bench . -benchtime 1x ./internal/bench ./internal/server
 	go test -timeout 15m -p 1 ./internal/e2e/...
 
 unit: ## the Go tests without the end-to-end ones, which need Prosody
