@@ -3,6 +3,7 @@
 
 local async, new_id = require "util.async", module:require "usher".new_id;
 local post = module:require "usher_http".new({ module:get_option_string("usher_url") }, 2);
+local ours, asked = new_id() .. "-", 0;
 local after = '","stage":"connect","host":"' .. module.host .. '"}';
 
 local sasl = {}; sasl.__index = sasl;
@@ -12,7 +13,8 @@ function sasl:mechanisms() return { ANONYMOUS = true }; end -- luacheck: ignore 
 function sasl:select(name) self.selected = name == "ANONYMOUS"; return self.selected; end
 function sasl:process()
 	local session, wait, done = self.session, async.waiter();
-	local request = post("/v1/verify", done, '{"token":"', session.bench_token, '","id":"' .. new_id() .. after);
+	asked = asked + 1;
+	local request = post("/v1/verify", done, '{"token":"', session.bench_token, '","id":"' .. ours .. asked .. after);
 	wait();
 	session.bench_token, session.bench_grant = nil, request[2]:match('"grant":"([^"]*)"');
 	if not session.bench_grant then return "failure", "not-allowed"; end

@@ -3,11 +3,12 @@
 
 local async, new_id, st = require "util.async", module:require "usher".new_id, require "util.stanza";
 local post = module:require "usher_http".new({ module:get_option_string("usher_url") }, 2);
-local asked = setmetatable({}, { __mode = "k" });
+local ours, count, asked = new_id() .. "-", 0, setmetatable({}, { __mode = "k" });
 
 local function ask(origin, stanza, stage, room)
 	local wait, done = async.waiter();
-	local request = post("/v1/verify", done, "", "", '{"grant":"' .. origin.bench_grant .. '","id":"' .. new_id() .. '","stage":"' .. stage
+	count = count + 1;
+	local request = post("/v1/verify", done, "", "", '{"grant":"' .. origin.bench_grant .. '","id":"' .. ours .. count .. '","stage":"' .. stage
 		.. '","host":"' .. origin.host .. '","room":"' .. room.jid .. '"}');
 	wait();
 	if not request[2]:find('"allow":true', 1, true) then return origin.send(st.error_reply(stanza, "cancel", "not-allowed")); end
