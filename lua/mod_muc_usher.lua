@@ -55,6 +55,8 @@ local function judge(origin, stanza, question)
 	if origin.auth_token ~= token and not origin.destroyed then return judge(origin, stanza, question); end -- it came back with another
 	if origin.destroyed then return; elseif not answer.allow then return refuse(origin, stanza, answer); end
 	answer.stage, verdicts[stanza] = question.stage, answer;
+	-- Prosody may have noted a tenant's name for the room, which Jitsi's mapper has since turned into the room's own.
+	if origin.directed then origin.directed[stanza.attr.to] = true; end
 	prosody.core_post_stanza(origin, stanza);
 	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again
 end
@@ -70,7 +72,8 @@ local function gate(stage)
 		if remote[origin.type] then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
 		local question = { stage = stage, host = origin.host or host, room = event.room.jid };
 		question.room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;
-		if async.ready() then judge(origin, stanza, question);
+		-- Who sets another's join going (a focus whose arrival opens the room) must not wait for it in the midst of his own.
+		if (origin.thread or {}).thread == coroutine.running() then judge(origin, stanza, question);
 		else async.runner(function () judge(origin, stanza, question); end, watchers):run(true); end
 		return true;
 	end;

@@ -231,3 +231,82 @@ func presenceOf(room, nick string) func(*client.Element) bool {
 		return e.Name() == "presence" && e.Attr("from") == from && e.Attr("type") == ""
 	}
 }
+
+// Jitsi's mod_muc_meeting_id holds joins back until the focus is there, and then gives each of them to the room again: in the
+// focus's own join.
+const lock = `
+	module:context("conference.meet.example.com"):hook("muc-occupant-pre-join", function (event)
+		if event.room.open then return; end
+		if event.stanza.attr.to:match("/focus$") then
+			event.room.open = true;
+			for _, ev in ipairs(event.room.waiting) do event.room:handle_normal_presence(ev.origin, ev.stanza); end
+		else
+			event.room.waiting = event.room.waiting or {};
+			table.insert(event.room.waiting, event);
+			return true;
+		end
+	end, 8);`
+
+// The room opens in the focus's own join, so what it gives to the room again is others' business: the focus is not asked about,
+// waits for nobody's verdict, and what becomes of the room meanwhile is as true for it as before.
+func TestRace_AJoinThatSomebodyElseSetsGoingDoesNotHoldHimUp(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{MUC: `usher_allowlist = { "guest.meet.example.com" }`})
+		s.Lua(t, lock, nil)
+		var all []*e2e.Visitor
+		for i, name := range []string{"alice", "bob"} {
+			v := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": name})})
+			mustAsk(t, v, "daily", name)
+			mustArrive(t, s, []string{"create", "join"}[i], 1)
+			if _, err := v.Ping(e2e.Context(t)); err != nil { // its join has been held back
+				t.Fatal(err)
+			}
+			all = append(all, v)
+		}
+		focus := s.Login(t, e2e.Who{Domain: e2e.GuestDomain})
+		s.Gate.Hold()
+		mustAsk(t, focus, "daily", "focus")
+		mustArrive(t, s, "join", 3) // both are asked about at once
+		if _, err := focus.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
+			t.Fatal(err)
+		}
+		if took, err := focus.Ping(e2e.Context(t)); err != nil || took > usherTimeout {
+			t.Errorf("the focus was served after %s: %v", took, err)
+		}
+		s.Gate.Release()
+		for _, v := range all {
+			if _, err := v.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestRace_WhatOthersWaitForInAJoinTakesNoRoomFromIt(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{MUC: `usher_allowlist = { "guest.meet.example.com" }`})
+		s.Lua(t, lock, nil)
+		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
+		mustAsk(t, alice, "daily", "alice")
+		mustArrive(t, s, "create", 1)
+		if _, err := alice.Ping(e2e.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		focus := s.Login(t, e2e.Who{Domain: e2e.GuestDomain})
+		s.Gate.Hold()
+		mustAsk(t, focus, "daily", "focus")
+		mustArrive(t, s, "join", 1)
+		if _, err := focus.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
+			t.Fatal(err)
+		}
+		s.Gate.Release()
+		if _, err := alice.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
+			t.Fatal(err)
+		}
+		if rooms := occupants(t, s); len(rooms[e2e.Room("daily")]) != 2 {
+			t.Errorf("the rooms are %v", rooms)
+		}
+	})
+}

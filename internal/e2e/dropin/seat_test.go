@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/client"
 )
 
 // awaitSeat waits until a session sits in a room under a nick; under none: until it sits there no longer.
@@ -199,5 +200,30 @@ func TestSeat_NothingIsRememberedOfRoomsThatAreGone(t *testing.T) {
 		if kept != 1 {
 			t.Errorf("the session holds %d rooms, and sits in one", kept)
 		}
+	})
+}
+
+// Jitsi's mod_muc_domain_mapper turns the name that a client has for a tenant's room into the room's own. It does so at the
+// priority at which Prosody notes where a session's presence went, and which of the two comes first is chance: a hash of addresses.
+const mapper = `module:context("meet.example.com"):hook("pre-presence/full", function (event)
+	local name, nick = event.stanza.attr.to:match("^(.-)@conference%.acme%.meet%.example%.com/(.*)$");
+	if name then event.stanza.attr.to = "[acme]" .. name .. "@conference.meet.example.com/" .. nick; end
+end, -1);`
+
+func TestSeat_IsLeftInATenantsRoomByWhateverNameItWasJoined(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, mapper, nil)
+		acme := func(room, jti string) string {
+			return e2e.Token(t, e2e.Claims{"sub": "acme", "room": room, "jti": jti, "context": e2e.Claims{"user": e2e.Claims{"id": "alice"}}})
+		}
+		s.Login(t, e2e.Who{Token: acme("daily", "host")}).MustJoin("[acme]daily", "host")
+		alice := s.Login(t, e2e.Who{Token: acme("daily", "first")})
+		id := enable(alice)
+		alice.MustSend(`<presence xmlns='jabber:client' to='daily@conference.acme.meet.example.com/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>`)
+		alice.MustExpect("the own presence", func(e *client.Element) bool { return e.HasStatus("110") })
+		awaitSeat(t, s, "[acme]daily", alice.JID, "alice")
+		alice.Close()
+		returning(t, s, acme("weekly", "second"), id)
+		awaitSeat(t, s, "[acme]daily", alice.JID, "")
 	})
 }
