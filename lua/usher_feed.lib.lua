@@ -80,7 +80,13 @@ return function (usher, ask, client)
 	end
 
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
-	function doubt(session, seat) async.runner(function () recheck(session, seat); end, watchers):run(true); end
+	-- A few at a time: to put one out takes Prosody milliseconds, and a thousand questions that wait for that would run out of time.
+	local askers, turn = {}, 0;
+	for i = 1, 16 do askers[i] = async.runner(function (doubted) recheck(doubted.session, doubted.seat); end, watchers); end
+	function doubt(session, seat)
+		turn = turn % #askers + 1;
+		askers[turn]:run({ session = session, seat = seat });
+	end
 
 	local function hold(session, held)
 		local kept = eject and session.usher or {};

@@ -1,6 +1,7 @@
 package revoke_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/usher-im/usher/internal/e2e"
+	"github.com/usher-im/usher/internal/e2e/client"
 	"github.com/usher-im/usher/internal/revocation"
 )
 
@@ -98,6 +100,38 @@ func TestFeed_ACursorThatIsTooOldMeansThatEverySessionIsAskedAbout(t *testing.T)
 			t.Errorf("%d questions about %d sessions, want all %d: %v", len(asked), s.askedAbout(), crowd+1, err)
 		}
 		mustAllStay(all, "daily")
+	})
+}
+
+// To put a session out takes Prosody milliseconds: of a thousand questions at once most would run out of time meanwhile, be
+// taken for no verdict, and have to be asked once more.
+func TestFeed_OfManySessionsInQuestionAFewAreAskedAboutAtATime(t *testing.T) {
+	const many, few = 40, 16
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		other := s.mustLogIn(t, e2e.Who{Token: holder(t, "other")})
+		var all []*e2e.Visitor
+		for range many {
+			all = append(all, s.mustLogIn(t, e2e.Who{Token: holder(t, "everywhere")}))
+		}
+		s.Gate.Hold()
+		s.revoke(t, everyTokenOf("everywhere"))
+		if _, err := s.Gate.Arrived(e2e.Context(t), "recheck", few); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Ping(e2e.Context(t)); err != nil { // whatever else Prosody had to ask, it has asked by now
+			t.Fatal(err)
+		}
+		asked, err := s.Gate.Arrived(e2e.Context(t), "recheck", few)
+		if err != nil || len(asked) != few {
+			t.Errorf("%d questions came at once, want %d: %v", len(asked), few, err)
+		}
+		s.Gate.Release()
+		for n, v := range all {
+			var closed *client.StreamError
+			if err := v.Ended(e2e.Context(t)); !errors.As(err, &closed) {
+				t.Errorf("session %d of %d ended with %v", n, many, err)
+			}
+		}
 	})
 }
 
