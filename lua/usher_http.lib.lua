@@ -30,11 +30,12 @@ local function new(urls, timeout, credential)
 	local add_timer, now, queue = require "util.timer".add_task, require "util.time".monotonic, require "util.queue".new;
 
 	local endpoints, links, listener = {}, {}, {}; -- a link is a connection and the request that it carries
-	for i, url in ipairs(urls) do
-		local authority, path = url:match("^http://([^/]+)(.-)/*$");
-		local host, port = (authority or ""):match("^%[?(..-)%]?:?(%d*)$");
-		if not host then error("usher_url must be http://host:port, but is " .. url); end
-		endpoints[i] = { i = i, host = host, port = tonumber(port) or 80, idle = {}, open = 0, queue = queue(max_waiting), before = "POST " .. path,
+	for i, url in ipairs(urls[1] and urls or { "empty" }) do
+		local authority, path = tostring(url):match("^http://([^/]+)(.-)/*$");
+		local named, port = (authority or ""):match("^(.+):(%d+)$");
+		local host = (named or authority or ""):match("^%[?([^%[%]]+)%]?$");
+		if not host then error("usher_url must be http://host:port, but is " .. tostring(url)); end
+		endpoints[i] = { i = i, host = host, port = tonumber(port or 80), idle = {}, open = 0, queue = queue(max_waiting), before = "POST " .. path,
 			after = " HTTP/1.1\r\nHost: " .. authority .. (credential and "\r\nAuthorization: Bearer " .. credential or "")
 				.. "\r\nContent-Type: application/json\r\nContent-Length: " };
 	end

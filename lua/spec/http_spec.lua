@@ -48,3 +48,30 @@ describe("an HTTP answer", function ()
 		end
 	end);
 end);
+
+describe("the verifier's address", function ()
+	local asked;
+	setup(function ()
+		package.loaded["net.connect"] = { connect = function (resolver) asked = resolver; end };
+		package.loaded["net.resolvers.basic"] = { new = function (host, port) return host .. " " .. port; end };
+		package.loaded["util.timer"] = { add_task = function () return true; end };
+	end);
+
+	it("is as it is written", function ()
+		for url, at in pairs {
+			["http://usher:9160"] = "usher 9160", ["http://[::1]:9160/"] = "::1 9160", ["http://usher"] = "usher 80",
+			["http://usher1"] = "usher1 80", ["http://10.0.0.5"] = "10.0.0.5 80", ["http://[fd00::5]"] = "fd00::5 80",
+		} do
+			http.new({ url }, 2)("/v1/verify", function () end, "", "", "");
+			assert.equal(at, asked);
+		end
+	end);
+
+	it("is named where it is none", function ()
+		for is, urls in pairs { empty = {}, ["9160"] = { 9160 }, ["https://usher"] = { "https://usher" }, ["usher:9160"] = { "usher:9160" } } do
+			local ok, err = pcall(http.new, urls, 2);
+			assert.is_false(ok);
+			assert.truthy(err:find("usher_url must be http://host:port, but is " .. is, 1, true), err);
+		end
+	end);
+end);
