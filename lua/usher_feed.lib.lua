@@ -66,14 +66,17 @@ return function (usher, ask, client)
 		module:add_timer(0.1, function () if session.destroyed or session.requests[1] or now() >= last then close(); else return 0.1; end end);
 	end
 
+	local doubted = setmetatable({}, { __mode = "k" }); -- whom, and which seats, there is to ask about
+
 	-- Asks about a session as a whole, or about one seat of it.
 	local function recheck(session, seat)
+		doubted[seat or session] = nil; -- what the feed says from now on is another doubt
 		if session.destroyed then return; end
 		local id, token, at, room = session.usher_id, session.auth_token, seat or seats(session, true)[1] or {}, seat and seat.room;
 		local closed = room and room._data.allowUnauthenticatedAccess == false;
 		local answer = ask(session, { stage = "recheck", host = host, room = at.asked, room_requires_auth = closed });
 		if session.auth_token ~= token and not session.destroyed then return; end -- it came back with another, and is asked about by that
-		if answer.unavailable then return module:add_timer(2, function () doubt(session, seat); end); end
+		if answer.unavailable then return doubt(session, seat, 2); end
 		if answer.allow then session.jitsi_breakout_main_jid = at.main or session.jitsi_breakout_main_jid; usher.watch(session, usher.news);
 		elseif room then unseat(session, room, answer.text); else put_out(session, answer, id); end
 		if room then regrade(session, room, answer.affiliation); end
@@ -82,10 +85,13 @@ return function (usher, ask, client)
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
 	-- A few at a time: to put one out takes Prosody milliseconds, and a thousand questions that wait for that would run out of time.
 	local askers, turn = {}, 0;
-	for i = 1, 16 do askers[i] = async.runner(function (doubted) recheck(doubted.session, doubted.seat); end, watchers); end
-	function doubt(session, seat)
-		turn = turn % #askers + 1;
-		askers[turn]:run({ session = session, seat = seat });
+	for i = 1, 16 do askers[i] = async.runner(function (whom) recheck(whom[1], whom[2]); end, watchers); end
+	-- Once for each, however often the feed names it before it is asked about.
+	function doubt(session, seat, delay)
+		if doubted[seat or session] then return; end
+		doubted[seat or session], turn = true, turn % #askers + 1;
+		local asker, whom = askers[turn], { session, seat };
+		if delay then module:add_timer(delay, function () asker:run(whom); end); else asker:run(whom); end
 	end
 
 	local function hold(session, held)

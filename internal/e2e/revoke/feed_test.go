@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
@@ -145,6 +146,31 @@ func TestFeed_WithoutAVerdictASessionStaysAndIsAskedAboutAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustStay(victim, "daily")
+		}
+		s.Gate.AnswerInstead(nil)
+		mustBePutOut(t, victim, "daily", "victim")
+	})
+}
+
+func TestFeed_ASessionThatIsNamedAgainIsAskedAboutNoMoreOften(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		victim := s.enter(t, e2e.Who{Token: holder(t, "victim")}, "daily", "victim")
+		s.Gate.AnswerInstead(unavailable)
+		for n, r := range []revocation.Revocation{jti("victim"), everyTokenOf("victim"), {Selector: revocation.SelectIssuer, Value: "my-app"}} {
+			s.revoke(t, r)
+			if _, err := s.Gate.Arrived(e2e.Context(t), "recheck", n+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Each of these could have set a round of its own going: a question every two seconds.
+		const rounds = 4
+		asked, err := s.Gate.Arrived(e2e.Context(t), "recheck", 3)
+		began := time.Now()
+		if err == nil {
+			_, err = s.Gate.Arrived(e2e.Context(t), "recheck", len(asked)+rounds)
+		}
+		if took := time.Since(began); err != nil || took < (rounds-1)*2*time.Second-500*time.Millisecond {
+			t.Errorf("%d questions came within %s, want one in two seconds: %v", rounds, took, err)
 		}
 		s.Gate.AnswerInstead(nil)
 		mustBePutOut(t, victim, "daily", "victim")
