@@ -4,9 +4,10 @@
 --       modules_enabled = { "muc_usher" }
 
 local async, jid, st = require "util.async", require "util.jid", require "util.stanza";
-local usermanager, usher = require "core.usermanager", module:require "usher";
--- Wrong options must not take the gate away: then nobody comes in.
-local can_ask, ask_directly = pcall(usher.asker, module:require "usher_http");
+local usermanager = require "core.usermanager";
+-- Neither wrong options nor a missing file may take the gate away: then nobody comes in.
+local can_ask, ask_directly = pcall(function () return module:require "usher".asker(module:require "usher_http"); end);
+local no_verdict = { unavailable = true, condition = "service-unavailable", text = "Tokens cannot be checked now. Please try again." };
 if not can_ask then module:log("error", "Nobody can be asked about: %s", ask_directly); end
 
 local host, muc_ns, jitsi_ns = module.host, "http://jabber.org/protocol/muc", "http://jitsi.org/jitmeet";
@@ -51,7 +52,7 @@ local function judge(origin, stanza, question)
 	local ok, answer = pcall((prosody.hosts[question.host] or prosody).events.fire_event, "usher-ask", { session = origin, question = question });
 	if ok and not answer then ok, answer = pcall(ask_directly, origin, question); end
 	if not ok then module:log("error", "A join failed by an error: %s", answer); end
-	answer = origin.usher_refused or ok and answer or usher.no_verdict;
+	answer = origin.usher_refused or ok and answer or no_verdict;
 	if origin.auth_token ~= token and not origin.destroyed then return judge(origin, stanza, question); end -- it came back with another
 	if origin.destroyed then return; elseif not answer.allow then return refuse(origin, stanza, answer); end
 	answer.stage, verdicts[stanza] = question.stage, answer;

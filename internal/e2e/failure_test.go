@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
+	"github.com/usher-im/usher/internal/e2e/proc"
 	"github.com/usher-im/usher/internal/e2e/prosody"
 )
 
@@ -200,6 +203,37 @@ func TestFailure_NoTokenAppearsInAnyLog(t *testing.T) {
 			if strings.Contains(log, e2e.Secret) {
 				t.Errorf("%s logged the secret", name)
 			}
+		}
+	})
+}
+
+// A file that is missing, or that Prosody may not read, is no way in: users of other hosts need none of ours to get to the room.
+func TestFailure_AGateWhoseFilesAreMissingStaysShut(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		repo, err := proc.RepoRoot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, missing := range []string{"usher.lib.lua", "usher_http.lib.lua"} {
+			modules := t.TempDir()
+			if err := os.CopyFS(modules, os.DirFS(filepath.Join(repo, "lua"))); err != nil {
+				t.Fatal(err)
+			}
+			s := &e2e.Stack{Prosody: e2e.StartProsody(t, prosody.Options{Release: release, Domain: e2e.Domain, PluginPaths: []string{modules},
+				MUCModules: []string{"muc_usher"}})}
+			guest := s.Login(t, e2e.Who{Domain: e2e.GuestDomain})
+			if err := os.Remove(filepath.Join(modules, missing)); err != nil {
+				t.Fatal(err)
+			}
+			s.Lua(t, `require "core.modulemanager".reload("conference.meet.example.com", "muc_usher");`, nil)
+			_, err = guest.Join(e2e.Context(t), e2e.Room("daily"), "guest")
+			var refused *client.StanzaError
+			if !errors.As(err, &refused) {
+				t.Errorf("without %s a join ended with: %v", missing, err)
+				continue
+			}
+			mustWait(t, refused)
 		}
 	})
 }
