@@ -43,7 +43,11 @@ return function (usher, ask, client)
 		local user, room = jid.bare(session.full_jid), given and given ~= affiliation and stands and find_room(where.jid);
 		if not room or room:get_affiliation(user) ~= given then return; end
 		for _, other in pairs((prosody.bare_sessions[user] or {}).sessions or {}) do
-			if other ~= session and room:get_occupant_by_real_jid(other.full_jid) then return; end -- one person's other device
+			if other ~= session and room:get_occupant_by_real_jid(other.full_jid) then -- one person's other device
+				other.usher_given = other.usher_given or {};
+				other.usher_given[where] = given;
+				return;
+			end
 		end
 		session.usher_given[where] = affiliation;
 		room:set_affiliation(true, user, affiliation);
@@ -79,7 +83,8 @@ return function (usher, ask, client)
 		if answer.unavailable then return doubt(session, seat, 2); end
 		if answer.allow then session.jitsi_breakout_main_jid = at.main or session.jitsi_breakout_main_jid; usher.watch(session, usher.news);
 		elseif room then unseat(session, room, answer.text); else put_out(session, answer, id); end
-		if room then regrade(session, room, answer.affiliation); end
+		-- In a breakout room it has what it has in the main one.
+		if room then regrade(session, at.main and find_room(at.main) or room, answer.affiliation); end
 	end
 
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
@@ -152,7 +157,9 @@ return function (usher, ask, client)
 		-- A guest keeps what Jitsi's mod_jitsi_permissions has lent him.
 		if session.auth_token or from.auth_token then usher.set(session, from); from.auth_token = nil; end
 		usher.watch(session, from.usher_news);
-		for _, seat in ipairs(seats(session, true)) do doubt(session, seat); end
+		local asked = {};
+		for _, seat in ipairs(seats(session, true)) do asked[seat.asked] = true; doubt(session, seat); end
+		for room in pairs(session.usher_given or {}) do if not asked[room.jid] then regrade(session, room); end end -- it has left
 		session.jitsi_breakout_main_jid = nil; -- until the new token is found to open that room too
 	end
 	module:hook("smacks-hibernation-end", function (event) adopt(event.resumed, event.origin); end);

@@ -227,3 +227,61 @@ func TestSeat_IsLeftInATenantsRoomByWhateverNameItWasJoined(t *testing.T) {
 		awaitSeat(t, s, "[acme]daily", alice.JID, "")
 	})
 }
+
+// A moderator of daily sits in a breakout room of it, or in no room at all, and comes back with another token.
+func TestSeat_WhatATokenGaveInARoomThatWasLeftGoesWithTheTokenToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		breakout      bool
+		room, becomes string
+	}{
+		"in a breakout room, and a member": {true, "daily", "member"},
+		"in a breakout room, and nobody":   {true, "weekly", "none"},
+		"in no room, and nobody":           {false, "weekly", "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, breakoutSetup, func(t *testing.T, s *e2e.Stack) {
+				host := s.Login(t, e2e.Who{Token: user(t, "host")})
+				host.MustJoin("daily", "host")
+				alice := s.Login(t, e2e.Who{Token: moderating(t, "daily", "first", true)})
+				id := enable(alice)
+				alice.MustJoin("daily", "alice")
+				if c.breakout {
+					alice.MustJoin(breakout, "alice")
+				}
+				if err := alice.Leave(e2e.Context(t), e2e.Room("daily"), "alice"); err != nil {
+					t.Fatal(err)
+				}
+				awaitAffiliation(t, s, alice.JID, "owner")
+				alice.Close()
+				back := returning(t, s, moderating(t, c.room, "second", false), id)
+				awaitAffiliation(t, s, alice.JID, c.becomes)
+				if _, err := back.Request(e2e.Context(t), e2e.Room("daily"), "set",
+					`<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>`); err == nil {
+					t.Error("she destroyed the room all the same")
+				}
+			})
+		})
+	}
+}
+
+// One person, two devices: what her token gave goes when the last of them has gone, whichever that is.
+func TestSeat_WhatATokenGaveGoesWithTheLastDevice(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		alice := s.Login(t, e2e.Who{Token: moderating(t, "daily", "first", true)})
+		id := enable(alice)
+		alice.MustJoin("daily", "alice")
+		other := s.Login(t, e2e.Who{Token: moderating(t, "daily", "second", true), Query: url.Values{"previd": {id}}})
+		other.MustJoin("daily", "alice")
+		awaitAffiliation(t, s, other.JID, "owner")
+		if err := alice.Send(e2e.Context(t), `<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>`); err != nil {
+			t.Fatal(err)
+		}
+		_ = alice.Ended(e2e.Context(t))
+		awaitSeat(t, s, "daily", alice.JID, "")
+		awaitAffiliation(t, s, other.JID, "owner")
+		other.Close()
+		awaitSeat(t, s, "daily", other.JID, "")
+		awaitAffiliation(t, s, other.JID, "none")
+	})
+}
