@@ -12,13 +12,14 @@ import (
 )
 
 // upstream are the options and variables that Jitsi's token modules read, those of the modules around them, and what
-// docker-jitsi-meet makes them of (its release of August 2026).
+// docker-jitsi-meet makes them of (its release of August 2026; token_regex_ since September).
 var upstream = map[string][]string{
 	"token/util": {
 		"app_id", "app_secret", "asap_key_server", "cache_keys_url", "signature_algorithm", "allow_empty_token",
 		"muc_mapper_domain_prefix", "muc_mapper_domain_base", "muc_mapper_domain", "enable_domain_verification",
 		"asap_accepted_issuers", "asap_accepted_audiences", "asap_require_room_claim", "jwt_pubkey_cache_size",
 		"asap_ttl_threshold", "asap_ttl", "asap_issuer", "asap_audience", "asap_key_id", "asap_key_path",
+		"token_regex_enabled", "token_regex_room_max_length", "token_regex_max_quantifiers",
 	},
 	"mod_auth_token":         {`authentication = "token"`},
 	"mod_token_verification": {"modules_enabled: token_verification", "token_verification_allowlist", "token_verification_require_token_for_moderation", "admins"},

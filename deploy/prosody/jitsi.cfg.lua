@@ -12,5 +12,7 @@ Component "conference.meet.example.com" "muc"
     }
     -- The focus is exempt as an admin. Who else comes without a token:
     usher_allowlist = { "recorder.meet.example.com", "jigasi@auth.meet.example.com" }
+    -- Guests of another host (guest.meet.example.com) are judged by the profile of that name, or default. Else name yours:
+    -- usher_profile = "meet.example.com"
 
 -- Not on the breakout MUC (whoever is in the main room may go there), nor on the lobby's.

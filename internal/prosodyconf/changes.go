@@ -15,7 +15,8 @@ const modulesFolder = "/usr/share/usher/prosody"
 // loaded somewhere.
 var takenOver = []string{
 	"app_secret", "signature_algorithm", "asap_key_server", "asap_accepted_issuers", "asap_accepted_audiences",
-	"asap_require_room_claim", "cache_keys_url", "enable_domain_verification", "jwt_pubkey_cache_size", "app_id",
+	"asap_require_room_claim", "cache_keys_url", "enable_domain_verification", "jwt_pubkey_cache_size", "token_regex_enabled",
+	"token_regex_room_max_length", "token_regex_max_quantifiers", "app_id",
 }
 
 // keepers are Jitsi's plugins that read takenOver themselves, through its token/util.
@@ -33,13 +34,19 @@ func (c *Config) changes(profiles []*profile) string {
 	l.line("-- Prosody's side: the lines to change. Nothing has been changed for you.")
 	l.pluginPaths(c)
 	var mucs []*Host
+	guests := map[*Host]string{} // by whose profile a MUC judges those without a token
 	for _, p := range profiles {
 		l.host(p, c.keepers())
 		mucs = append(mucs, p.mucs...)
+		for _, muc := range p.mucs {
+			if p.host == p.rooms && p.emptyToken() && len(c.tokenless(muc)) > 0 {
+				guests[muc] = p.host.Name
+			}
+		}
 	}
 	for i, muc := range mucs {
 		if !slices.Contains(mucs[:i], muc) {
-			l.muc(muc)
+			l.muc(muc, guests[muc], c.tokenless(muc))
 		}
 	}
 	return l.String()
@@ -103,7 +110,7 @@ func (c *Config) keepers() []string {
 	return loaded
 }
 
-func (l *luaLines) muc(muc *Host) {
+func (l *luaLines) muc(muc *Host, guestsOf string, tokenless []string) {
 	if muc.Loads("muc_usher") {
 		return
 	}
@@ -121,6 +128,9 @@ func (l *luaLines) muc(muc *Host) {
 		}
 	}
 	l.line("    }")
+	if guestsOf != "" {
+		l.line("    usher_profile = %s -- so that its guests: allow holds for users of %s too, who have no tokens", luaText(guestsOf), oneLine(strings.Join(tokenless, ", ")))
+	}
 }
 
 func toList(texts []string) List {

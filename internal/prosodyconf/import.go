@@ -121,7 +121,7 @@ func (c *Config) profileOf(h *Host, options Options) (*profile, error) {
 	if len(p.mucs) == 0 {
 		p.note("no MUC of it loads token_verification, so a token for one room opens all; muc_usher in the modules_enabled of the MUC mends that")
 	}
-	p.noteMUCs()
+	p.noteMUCs(c)
 	if _, ok := h.Lookup("asap_accepted_audiences"); !ok {
 		p.note(`asap_accepted_audiences is not set, so tokens for any service are taken; write the aud of your tokens in place of "*" under audiences`)
 	}
@@ -133,8 +133,11 @@ func (p *profile) note(format string, a ...any) {
 }
 
 // noteMUCs says where upstream's modules beside the check, or its own view of the MUC's name, need a decision.
-func (p *profile) noteMUCs() {
+func (p *profile) noteMUCs(c *Config) {
 	for _, muc := range p.mucs {
+		if hosts := c.tokenless(muc); len(hosts) > 0 && p.host == p.rooms && !p.verify() && !p.emptyToken() {
+			p.note("users of %s came into the rooms of %s without a token (enable_domain_verification = false), and usher lets none of them in: list recorders and the like in usher_allowlist below that Component; for guests write usher_profile = %s there, and guests: allow in that profile", strings.Join(hosts, ", "), muc.Name, luaText(p.host.Name))
+		}
 		if want := p.prefix() + "." + p.domain(); muc.Name != want && p.verify() {
 			p.note("%s is not %s (muc_mapper_domain_prefix, muc_mapper_domain_base), so the domain check denies its rooms unless a token's sub is \"*\", as it did", muc.Name, want)
 		}
@@ -148,8 +151,23 @@ func (p *profile) prefix() string { return p.rooms.String("muc_mapper_domain_pre
 func (p *profile) domain() string { return p.rooms.String("muc_mapper_domain_base", p.rooms.Name) }
 func (p *profile) verify() bool   { return p.rooms.Bool("enable_domain_verification", true) }
 
+// emptyToken lets whoever has no token into the rooms, of whichever host; without it only where domains are not verified.
+func (p *profile) emptyToken() bool { return p.rooms.Bool("allow_empty_token", false) }
+
 func (p *profile) anyMUCLoads(module string) bool {
 	return slices.ContainsFunc(p.mucs, func(muc *Host) bool { return muc.Loads(module) })
+}
+
+// tokenless lists the hosts whose users have no token to show to a MUC, and are not exempt there.
+func (c *Config) tokenless(muc *Host) []string {
+	exempt := append(muc.Strings("token_verification_allowlist"), muc.Strings("usher_allowlist")...)
+	var names []string
+	for _, h := range c.Hosts {
+		if h.Component == "" && !slices.Contains(tokenProviders, h.String("authentication", "")) && !slices.Contains(exempt, h.Name) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
 
 // mucsOf lists the MUCs whose rooms the tokens of a host are for.

@@ -3,6 +3,7 @@ package prosodyconf
 import (
 	"errors"
 	"math"
+	"slices"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -46,6 +47,8 @@ func (e *evaluation) finish() error {
 	if c.left < 0 {
 		return errors.New("the config's options hold too many values")
 	}
+	// Prosody starts none of these (core/hostmanager.lua); Jitsi's package brings one, with a token host of its own.
+	e.config.Hosts = slices.DeleteFunc(e.config.Hosts, func(h *Host) bool { return h.Options["enabled"].Is == false })
 	return nil
 }
 

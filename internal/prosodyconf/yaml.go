@@ -46,6 +46,8 @@ func (y *yamlText) profile(p *profile) {
 	if p.anyMUCLoads("token_no_wildcard") {
 		y.line("      wildcard: deny # token_no_wildcard")
 		y.line("      patterns: deny # token_no_wildcard")
+	} else if !p.rooms.Bool("token_regex_enabled", true) {
+		y.line("      patterns: deny%s", comment(p.rooms, "token_regex_enabled"))
 	}
 	y.line("    issuers:")
 	for _, iss := range issuers(h) {
@@ -103,6 +105,7 @@ func (y *yamlText) entry(h *Host, e entry) {
 var shownOptions = []string{
 	"allow_empty_token", "app_id", "asap_accepted_audiences", "asap_accepted_issuers", "asap_require_room_claim",
 	"enable_domain_verification", "muc_mapper_domain_base", "muc_mapper_domain_prefix", "signature_algorithm",
+	"token_regex_enabled",
 }
 
 // comment names the option that a line stands for.
