@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/prosodyconf"
 )
 
 func read(t *testing.T, name string) string {
@@ -207,7 +209,8 @@ func TestUnit_StartsAgainAfterACrash(t *testing.T) {
 	}
 }
 
-func TestKubernetes_ConfigIsAGoodOne(t *testing.T) {
+func kubernetesConfig(t *testing.T) *config.Config {
+	t.Helper()
 	mounted := t.TempDir()
 	text := strings.ReplaceAll(read(t, "kubernetes/usher.yaml"), "/etc/usher/secrets", mounted)
 	for _, name := range []string{"app.secret", "redis-password"} {
@@ -215,14 +218,20 @@ func TestKubernetes_ConfigIsAGoodOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, warnings, err := config.Parse("usher.yaml", []byte(text), nil)
+	cfg, warnings, err := config.Parse("usher.yaml", []byte(text), nil)
 	if err != nil || len(warnings) > 0 {
-		t.Error(err, warnings)
+		t.Fatal(err, warnings)
 	}
+	return cfg
 }
 
+func TestKubernetes_ConfigIsAGoodOne(t *testing.T) { kubernetesConfig(t) }
+
 func TestKubernetes_SidecarMountsWhatItNames(t *testing.T) {
-	type named struct{ Name string }
+	type named struct {
+		Name      string
+		MountPath string `yaml:"mountPath"`
+	}
 	pod := decode[struct {
 		Spec struct {
 			Template struct {
@@ -251,6 +260,10 @@ func TestKubernetes_SidecarMountsWhatItNames(t *testing.T) {
 	for _, m := range usher.VolumeMounts {
 		if !volumes[m.Name] {
 			t.Errorf("there is no volume %s", m.Name)
+		}
+		// An emptyDir is root's, and open to all (0777): data_dir is a folder in it that usher makes for itself.
+		if within, err := filepath.Rel(m.MountPath, kubernetesConfig(t).DataDir); m.Name == "usher-data" && (err != nil || within == "." || strings.HasPrefix(within, "..")) {
+			t.Errorf("data_dir is no folder below %s, where %s is mounted", m.MountPath, m.Name)
 		}
 	}
 	component := decode[struct {
@@ -292,6 +305,36 @@ func TestCompose_EnvironmentIsAGoodConfig(t *testing.T) {
 			t.Errorf("Prosody is not told %s", line)
 		}
 	}
+}
+
+// docker-jitsi-meet lets its own accounts into rooms without a token: Jibri's recorder, Jigasi.
+func TestCompose_AccountsOfJitsisOwnNeedNoToken(t *testing.T) {
+	services := decode[struct {
+		Services map[string]struct{ Environment []string }
+	}](t, "compose/usher.yml").Services
+	unset := regexp.MustCompile(`\$\{\w+:-([^${}]*)\}`)
+	for _, entry := range services["prosody"].Environment {
+		lines, found := strings.CutPrefix(entry, "GLOBAL_CONFIG=")
+		if !found {
+			continue
+		}
+		for unset.MatchString(lines) {
+			lines = unset.ReplaceAllString(lines, "$1")
+		}
+		name := filepath.Join(t.TempDir(), "prosody.cfg.lua")
+		if err := os.WriteFile(name, []byte(strings.ReplaceAll(lines, `\n`, "\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		conf, err := prosodyconf.Evaluate(name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (&prosodyconf.Host{Options: conf.Global}).Strings("usher_allowlist"); !slices.Equal(got, []string{"auth.meet.jitsi", "hidden.meet.jitsi"}) {
+			t.Errorf("not asked about: %q", got)
+		}
+		return
+	}
+	t.Error("Prosody is told nothing")
 }
 
 // A command that does not name the overlay finds no usher, or takes Prosody away from it.
