@@ -136,7 +136,7 @@ func pagesOf(t *testing.T, s audit.Store, q audit.Query) []audit.Event {
 	}
 }
 
-// rights are what the ACL user of a fleet needs, as docs/redis.md has them.
+// rights are what the ACL user of a fleet needs, as docs/revocation.md has them.
 const rights = "~usher:* resetchannels -@all +@read +@write +@scripting +@connection +time +info +wait +cluster|slots +cluster|shards +cluster|myid +cluster|replicas"
 
 func TestStore_DocumentedRightsSuffice(t *testing.T) {

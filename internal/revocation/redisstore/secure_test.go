@@ -23,19 +23,19 @@ import (
 	"github.com/usher-im/usher/internal/revocation/storetest"
 )
 
-// rights are those that docs/revocation.md gives to usher's ACL user, less the command that only later servers know.
+// rights are those that docs/revocation.md gives to usher's ACL user.
 func rights(t *testing.T) []any {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/revocation.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, line, found := strings.Cut(string(text), "ACL SETUSER usher on >PASSWORD ")
+	_, line, found := strings.Cut(string(text), "\nuser usher on >PASSWORD ")
 	line, _, _ = strings.Cut(line, "\n")
 	if !found {
 		t.Fatal("docs/revocation.md has no ACL line any more")
 	}
-	return fields(strings.Replace(line, "+waitaof ", "", 1))
+	return fields(line)
 }
 
 func TestConnection_AsACLUserWithPasswordFromFile(t *testing.T) {
