@@ -145,14 +145,22 @@ func findFile(opt Options, env variables) (string, []byte, error) {
 		}
 		return named.path, data, err
 	}
+	var hidden error
 	for _, path := range search(opt) {
 		data, err := readConfig(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		// Nobody can tell whether it is there: usher's user in root's home, as `sudo -u usher` has it, goes on to the next.
+		if _, seen := os.Lstat(path); errors.Is(seen, fs.ErrPermission) {
+			if hidden == nil {
+				hidden = err
+			}
+			continue
+		}
 		return filepath.Clean(path), data, err
 	}
-	return "", nil, nil
+	return "", nil, hidden
 }
 
 func readConfig(path string) ([]byte, error) {
