@@ -217,7 +217,10 @@ func (d *doctor) store(ctx context.Context) {
 // verifier asks the listener that Prosody asks.
 func (d *doctor) verifier(ctx context.Context) {
 	contract, err := contractOf(ctx, "http://"+reachable(d.cfg.Listen))
+	var waits unready
 	switch {
+	case errors.As(err, &waits):
+		d.found("verifier", ill, "", "%s answers, but not Prosody's questions: %v", d.cfg.Listen, err)
 	case err != nil:
 		d.found("verifier", ill, "start it: usher serve", "nobody answers at %s: %v", d.cfg.Listen, err)
 	case contract != wire.Version:
@@ -226,6 +229,11 @@ func (d *doctor) verifier(ctx context.Context) {
 		d.found("verifier", well, "", "%s is ready, contract %d", d.cfg.Listen, contract)
 	}
 }
+
+// unready is why a verifier that runs answers no questions, and what to do.
+type unready string
+
+func (u unready) Error() string { return string(u) }
 
 // contractOf asks a verifier whether it is ready, and for the version of the contract with Prosody's modules.
 func contractOf(ctx context.Context, base string) (int, error) {
@@ -244,11 +252,12 @@ func contractOf(ctx context.Context, base string) (int, error) {
 		Contract int    `json:"contract"`
 		Detail   string `json:"detail"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
+	err = json.NewDecoder(resp.Body).Decode(&said)
+	switch ok := resp.StatusCode == http.StatusOK; {
+	case err != nil || !ok && said.Detail == "":
 		return 0, errors.New("what answers there is no usher")
-	}
-	if resp.StatusCode != http.StatusOK {
-		return 0, errors.New(said.Detail)
+	case !ok:
+		return 0, unready(said.Detail)
 	}
 	return said.Contract, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,9 +75,16 @@ func (d *doctor) profileOf(h *prosodyconf.Host) *config.Profile {
 func (d *doctor) asks(ctx context.Context, h *prosodyconf.Host) {
 	for _, url := range h.Strings("usher_url", "http://127.0.0.1:9160") {
 		contract, err := contractOf(ctx, strings.TrimRight(url, "/"))
+		var waits unready
+		remedy, ours := "start it: usher serve", "http://"+reachable(d.cfg.Listen)
+		if strings.TrimRight(url, "/") != ours {
+			remedy = "set usher_url to where the verifier listens: " + ours
+		}
 		switch {
+		case errors.As(err, &waits):
+			d.found("prosody", ill, "", "%s: host %s asks %s, which does not answer its questions: %v", h.Where, h.Name, url, err)
 		case err != nil:
-			d.found("prosody", ill, "set usher_url to where the verifier listens: http://"+reachable(d.cfg.Listen), "%s: host %s asks %s, where no verifier answers: %v", h.Where, h.Name, url, err)
+			d.found("prosody", ill, remedy, "%s: host %s asks %s, where no verifier answers: %v", h.Where, h.Name, url, err)
 		case contract != wire.Version:
 			d.found("prosody", ill, "install modules and verifier of one version", "%s: host %s asks %s, which speaks contract %d, not %d", h.Where, h.Name, url, contract, wire.Version)
 		}
