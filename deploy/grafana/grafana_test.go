@@ -214,3 +214,16 @@ func TestDashboardAndAlerts_AskForWhatIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A recheck is usher's own question about who is inside: each revocation asks it, and nobody has shown anything by then.
+func TestAlerts_ARevocationIsNoUseOfARevokedToken(t *testing.T) {
+	stages := regexp.MustCompile(`stage=~"([a-z|]+)"`)
+	for _, a := range alerts(t) {
+		if !strings.Contains(a.expr, "token_revoked") {
+			continue
+		}
+		if m := stages.FindStringSubmatch(a.expr); m == nil || slices.Contains(strings.Split(m[1], "|"), "recheck") {
+			t.Errorf("%s counts rechecks: %s", a.where, a.expr)
+		}
+	}
+}
