@@ -50,10 +50,13 @@ Component "conference.%[1]s" "muc"
 const lockingLine = `    muc_room_locking = false -- else a new room stays locked for others until somebody configures it
 `
 
+// serviceFolder is where the service has its config.
+const serviceFolder = "/etc/usher"
+
 // text is the config that goes into folder. The service's own folder needs no data_dir: the default is made for it.
 func (cmd *initCmd) text(folder string) string {
 	dataDir := "\n# Revocations and audit. As a service: /var/lib/usher, which is the default.\ndata_dir: usher-data\n"
-	if folder == "/etc/usher" {
+	if folder == serviceFolder {
 		dataDir = ""
 	}
 	domain := "# domain: meet.example.com # what a token's sub must say; left out, the Prosody host that asks"
@@ -124,9 +127,13 @@ func (cmd *initCmd) say(s streams, path, secret, host string, kept bool) error {
 	if path != "usher.yaml" {
 		rel = " --config " + path
 	}
+	start := "usher serve" + rel
+	if filepath.Dir(path) == serviceFolder { // typed by root, usher serve would run as root
+		start = "systemctl enable --now usher    # where there is no systemd: " + start
+	}
 	fmt.Fprintf(s.err, "%s: the config\n%s: %s\n\n", path, secret, made)
 	fmt.Fprintf(s.err, "Next: write these lines into Prosody's config, then\n")
-	fmt.Fprintf(s.err, "  usher serve%s\n", rel)
+	fmt.Fprintf(s.err, "  %s\n", start)
 	fmt.Fprintf(s.err, "  usher token mint --key %s --iss %s --aud %s --sub %s --room demo --user me\n", secret, cmd.Issuer, cmd.Aud, host)
 	fmt.Fprintf(s.err, "  usher doctor%s --prosody /etc/prosody/prosody.cfg.lua\n\n", rel)
 	lines := fmt.Sprintf(prosodyLines, host)
