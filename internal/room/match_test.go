@@ -219,6 +219,7 @@ func TestRoom_VerifyDomainOffComparesTheRoomsOwnNameAlone(t *testing.T) {
 		{off, names("room").of("anything"), "[acme]room@conference.example.com", allowed},
 		{off, names("room"), "[acme]my]room@conference.example.com", mismatch}, // upstream: any name that ends in ]room
 		{off, names("my]room"), "[acme]my]room@conference.example.com", allowed},
+		{off, patterns("ro+m"), "[acme]room@conference.example.com", allowed}, // upstream: a name, which no room has
 		{off, names("[acme]room"), "[acme]room@conference.example.com", allowed},
 		{off, names("[acme]room"), "[other]room@conference.example.com", mismatch},
 		{off, names("[acme]room"), "room@conference.example.com", mismatch},
