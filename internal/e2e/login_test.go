@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
 	"github.com/usher-im/usher/internal/e2e/prosody"
@@ -266,5 +268,44 @@ func TestLogin_ATokenThatCouldNotBeJudgedIsTriedAgainOnTheSameStream(t *testing.
 				t.Errorf("by %s the second try was taken for a guest's", via)
 			}
 		}
+	})
+}
+
+// Jitsi's client takes the text out of a refusal by a pattern of its own, and shows it as it is on the wire: no reason may
+// have a character in it that XML escapes.
+func TestLogin_JitsisClientFindsTheReasonInTheRefusal(t *testing.T) {
+	pattern := regexp.MustCompile(`<failure.*><not-allowed/><text>(.*)</text></failure>`)
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		refusedAs := e2e.Token(t, e2e.Claims{"iss": "somebody"})
+		ctx := e2e.Context(t)
+		conn, _, err := websocket.Dial(ctx, s.Prosody.WebSocketURL()+"?token="+refusedAs,
+			&websocket.DialOptions{Subprotocols: []string{"xmpp"}, Host: e2e.Domain})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.CloseNow() })
+		for _, text := range []string{
+			`<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' version='1.0' to='` + e2e.Domain + `'/>`,
+			`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>`,
+		} {
+			if err := conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var raw string
+		for !strings.HasPrefix(raw, "<failure") {
+			_, message, err := conn.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw = string(message)
+		}
+		shown := pattern.FindStringSubmatch(raw)
+		if shown == nil {
+			t.Fatalf("it finds no text in %s", raw)
+		}
+		mustSay(t, shown[1], reason.IssuerNotAllowed)
 	})
 }

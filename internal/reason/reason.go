@@ -76,11 +76,11 @@ var infos = []Info{
 	{Code: TokenMalformed, Message: "This token is not well formed.", Remedy: "Have the issuer write a compact JWS as RFC 7515 and RFC 7519 say; the detail names what is wrong.", Condition: NotAllowed},
 	{Code: TokenTooLarge, Message: "This token is too large.", Remedy: "Shorten the token's claims, or raise limits.max_token_size.", Condition: NotAllowed},
 
-	{Code: IssuerNotAllowed, Message: "This token's issuer is not accepted here.", Remedy: "Add an issuer block with this iss to the profile, or have the token issued by one that is listed.", Condition: NotAllowed},
+	{Code: IssuerNotAllowed, Message: "The issuer of this token is not accepted here.", Remedy: "Add an issuer block with this iss to the profile, or have the token issued by one that is listed.", Condition: NotAllowed},
 	{Code: AlgorithmNotAllowed, Message: "This token is signed in a way that is not accepted here.", Remedy: "The header's alg must be on the issuer's algorithms and fit the key's type and curve. Add it to algorithms, or sign with one that is listed.", Condition: NotAllowed},
 	{Code: KeyNotFound, Message: "This token is signed with a key that is not known here.", Remedy: "Compare the token's kid with `usher keys list`; publish the key at the source, or give the token a kid where several keys fit.", Condition: NotAllowed},
 	{Code: KeyUnavailable, Message: "Tokens cannot be checked at the moment. Please try again.", Remedy: "The issuer's key source could not be asked. See `usher keys list` for its last error.", Condition: ServiceUnavailable, Unavailable: true},
-	{Code: SignatureInvalid, Message: "This token's signature is not valid.", Remedy: "The token was changed after signing, or signed with another key. What it claims is not to be believed.", Condition: NotAllowed},
+	{Code: SignatureInvalid, Message: "The signature of this token is not valid.", Remedy: "The token was changed after signing, or signed with another key. What it claims is not to be believed.", Condition: NotAllowed},
 
 	{Code: TokenExpired, Message: "This token has expired.", Remedy: "Have a new token issued; if this one should still be valid, compare the clocks of issuer and verifier.", Condition: NotAllowed},
 	{Code: TokenNotYetValid, Message: "This token is not valid yet.", Remedy: "nbf or iat lies ahead of the verifier's clock by more than time.leeway. Compare the clocks of issuer and verifier.", Condition: NotAllowed},
@@ -101,7 +101,7 @@ var infos = []Info{
 	{Code: RoomClaimMissing, Message: "This token does not name a room.", Remedy: "Have the issuer add room, or set rooms.require_claim: false.", Condition: NotAllowed, JitsiCode: "room-name-does-not-match"},
 	{Code: RoomMismatch, Message: "This token is not for this room.", Remedy: "The token's room claim does not open the room that was asked for; the detail shows both.", Condition: NotAllowed, JitsiCode: "room-mismatch"},
 	{Code: TenantMismatch, Message: "This token is for another tenant.", Remedy: "The token's sub must equal the room's tenant or fit the MUC domain (rooms.verify_domain, muc_prefix).", Condition: NotAllowed},
-	{Code: RoomPatternInvalid, Message: "This token's room pattern is not valid.", Remedy: "context.room.regex is set and room is not a valid pattern for rooms.patterns, or goes past its bounds.", Condition: NotAllowed, JitsiCode: "invalid-regex"},
+	{Code: RoomPatternInvalid, Message: "The room pattern of this token is not valid.", Remedy: "context.room.regex is set and room is not a valid pattern for rooms.patterns, or goes past its bounds.", Condition: NotAllowed, JitsiCode: "invalid-regex"},
 
 	{Code: RateLimited, Message: "Too many bad tokens came from this address. Please wait and try again.", Remedy: "limits.bad_tokens_per_address was reached; the address is answered again after a minute.", Condition: ServiceUnavailable, Unavailable: true},
 	{Code: Overloaded, Message: "The server is busy. Please try again.", Remedy: "The verifier had more questions at once than it takes. See its metrics; give it more CPU.", Condition: ServiceUnavailable, Unavailable: true},
