@@ -11,10 +11,16 @@ import (
 func (l *Ledger) keepBeating(ctx context.Context) {
 	tick := time.NewTicker(l.opt.Heartbeat)
 	defer tick.Stop()
+	missed := 0 // in a row
 	for {
 		select {
 		case <-tick.C:
-			l.beat(ctx)
+			if err := l.beat(ctx); err == nil {
+				missed = 0
+				l.outage.ended(&l.outage.heart, l.opt.Logger)
+			} else if missed++; missed == missedMost && ctx.Err() == nil {
+				l.outage.begins(&l.outage.heart, err, l.opt.Logger)
+			}
 			l.index.Sweep(l.opt.Now().UnixMilli(), l.index.capacity()/sweepParts+1)
 		case <-ctx.Done():
 			return
@@ -22,13 +28,17 @@ func (l *Ledger) keepBeating(ctx context.Context) {
 	}
 }
 
+// missedMost is how many heartbeats in a row go by unanswered before the log says so. A second apart, that is before the
+// index is too old for anybody.
+const missedMost = 3
+
 // sweepParts is in how many heartbeats the whole index is swept of what has expired.
 const sweepParts = 60
 
-func (l *Ledger) beat(ctx context.Context) {
+func (l *Ledger) beat(ctx context.Context) error {
 	before := l.position()
 	if before.identity.Epoch == "" {
-		return // the first load is under way
+		return nil // the first load is under way
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(l.opt.Heartbeat, l.opt.AskTimeout))
 	defer cancel()
@@ -41,10 +51,11 @@ func (l *Ledger) beat(ctx context.Context) {
 	if err != nil {
 		l.stats.missed.Add(1)
 		l.forget(id)
-		return
+		return err
 	}
 	l.notice(st)
 	l.weigh(before, st, asked.UnixMilli())
+	return nil
 }
 
 // weigh compares where the store stands with where the index was before it was asked.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -20,10 +21,8 @@ func (l *Ledger) keepFollowing(ctx context.Context) {
 	failing := false
 	for {
 		err := l.follow(ctx, func() {
-			if failing {
-				l.opt.Logger.Info("the revocation store is followed again")
-			}
 			pause, failing = 0, false
+			l.outage.ended(&l.outage.follower, l.opt.Logger)
 		})
 		if ctx.Err() != nil {
 			return
@@ -31,7 +30,7 @@ func (l *Ledger) keepFollowing(ctx context.Context) {
 		if !errors.Is(err, errMoved) && !failing {
 			failing = true
 			l.stats.failures.Add(1)
-			l.opt.Logger.Error("the revocation store cannot be followed: once the index is older than max_staleness each decision asks the store itself", slog.Any("error", err))
+			l.outage.begins(&l.outage.follower, err, l.opt.Logger)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), 250*time.Millisecond)
 		if !sleep(ctx, pause) {
@@ -51,8 +50,36 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// outage is what keeps a store from being followed: its changes cannot be read, or it does not answer heartbeats (a store
+// may answer one of them and not the other). It is one line in the log, and its end another.
+type outage struct {
+	mu              sync.Mutex
+	follower, heart bool
+	said            bool
+}
+
+func (o *outage) begins(where *bool, err error, log *slog.Logger) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	*where = true
+	if !o.said {
+		o.said = true
+		log.Error("the revocation store cannot be followed: once the index is older than max_staleness each decision asks the store itself", slog.Any("error", err))
+	}
+}
+
+func (o *outage) ended(where *bool, log *slog.Logger) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	*where = false
+	if o.said && !o.follower && !o.heart {
+		o.said = false
+		log.Info("the revocation store is followed again")
+	}
+}
+
 // follow brings the index up to where the store stands and applies change after change. It calls following once the
-// index is current, and returns when something is wrong.
+// store gives its changes too, and returns when something is wrong.
 func (l *Ledger) follow(parent context.Context, following func()) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -69,7 +96,6 @@ func (l *Ledger) follow(parent context.Context, following func()) error {
 	if err := l.catchUp(ctx, st, asked); err != nil {
 		return err
 	}
-	following()
 	for {
 		changes, err := l.store.Changes(ctx, l.position().seq, l.opt.Heartbeat)
 		if ctx.Err() != nil {
@@ -78,6 +104,7 @@ func (l *Ledger) follow(parent context.Context, following func()) error {
 		if err != nil {
 			return err
 		}
+		following()
 		if err = l.apply(changes); errors.Is(err, errGap) {
 			err = l.reload(ctx)
 		}

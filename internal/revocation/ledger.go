@@ -33,6 +33,7 @@ type Ledger struct {
 	currentAt atomic.Int64
 	loaded    chan struct{}
 	stats     counters
+	outage    outage
 	loud      limiter
 	details   details
 
