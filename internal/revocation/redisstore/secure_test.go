@@ -23,7 +23,8 @@ import (
 	"github.com/usher-im/usher/internal/revocation/storetest"
 )
 
-// rights are those that docs/revocation.md gives to usher's ACL user.
+// rights are those that docs/revocation.md gives to usher's ACL user. A server refuses the whole line for one command that
+// it does not know.
 func rights(t *testing.T) []any {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/revocation.md")
