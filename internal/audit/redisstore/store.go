@@ -171,8 +171,11 @@ func (s *Store) hasher(ctx context.Context) (audit.Hasher, error) {
 		}
 		seed, err = s.client.Get(ctx, key).Bytes()
 	}
-	if err != nil || len(seed) != len(own) {
-		return 0, errors.Join(fmt.Errorf("ask Redis for the audit's seed: %d bytes", len(seed)), err)
+	if err == nil && len(seed) != len(own) {
+		err = fmt.Errorf("%s has %d bytes and not %d: another program writes below usher's prefix", key, len(seed), len(own))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask Redis for the audit's seed: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,4 +69,14 @@ func contract(t *testing.T, c config.Redis) {
 
 func TestStore_KeepsTheContractOnOneServer(t *testing.T) {
 	contract(t, config.Redis{URL: serve(t).URL()})
+}
+
+func TestStore_SaysInOneSentenceThatRedisIsGone(t *testing.T) {
+	server := serve(t)
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: fresh()}, "n", Options{})
+	server.Kill()
+	err := s.Append(t.Context(), storetest.Rows(storetest.Events(1)))
+	if err == nil || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "0 bytes") {
+		t.Errorf("%q", err)
+	}
 }
