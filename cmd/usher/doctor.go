@@ -202,6 +202,10 @@ func (d *doctor) store(ctx context.Context) {
 		d.found("store", ill, "start it, or correct "+d.cfg.Where("redis"), "Redis cannot be asked: %v", err)
 		return
 	}
+	if info["role"] == "slave" {
+		d.found("store", ill, "name its master, or Sentinels that know which server that is ("+d.cfg.Where("redis")+")", "this Redis is a replica, which takes no revocation: nodes never become ready")
+		return
+	}
 	if !info.Durable() {
 		d.found("store", doubt, "redis-cli config set appendonly yes, and the same in redis.conf", "Redis does not write each change to its disk (AOF), so a crash forgets revocations; they are answered as not yet replicated")
 	}
