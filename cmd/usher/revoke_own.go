@@ -96,7 +96,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 	}
 	w, err := d.store.Revoke(ctx, rs)
 	if err != nil {
-		return nil, fmt.Errorf("the revocation store does not answer: %w", err)
+		return nil, fmt.Errorf("the revocation store failed: %w", err)
 	}
 	for i, o := range w.Outcomes {
 		answers[i].Revocation, answers[i].New, answers[i].Replicated = o.Revocation, o.New, w.Replicated

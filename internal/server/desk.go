@@ -235,10 +235,16 @@ func noRevocation(c *fiber.Ctx) error {
 	return problem(c, fiber.StatusNotFound, "no-such-revocation", "There is no revocation with this id: it was lifted, has expired, or never was. `usher revoke list` shows what there is.")
 }
 
+// storeDown says what the store said: it may be silent, full, or refuse us.
 func storeDown(c *fiber.Ctx, err error) error {
 	c.Set(fiber.HeaderRetryAfter, "1")
-	return problem(c, fiber.StatusServiceUnavailable, "store-unavailable",
-		"The revocation store does not answer ("+err.Error()+"). Whether it took this is not known; asking again does no harm.")
+	says := "The revocation store failed (" + err.Error() + "). "
+	if c.Method() == fiber.MethodGet {
+		says += "Try again."
+	} else {
+		says += "Whether it took this is not known; asking again does no harm."
+	}
+	return problem(c, fiber.StatusServiceUnavailable, "store-unavailable", says)
 }
 
 // sentence makes a sentence of an error.
