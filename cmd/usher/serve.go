@@ -70,6 +70,7 @@ type running struct {
 	events   audit.Store
 	reader   *audit.Reader
 	pipeline *audit.Pipeline
+	sink     *audit.Sink // nil: none
 	witness  witness
 	rules    atomic.Pointer[rules]
 	started  *config.Config
@@ -150,8 +151,7 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 	if err != nil {
 		return &failure{exitUsage, err}
 	}
-	sink, err := openSink(cfg, out, n.log)
-	if err != nil {
+	if n.sink, err = openSink(cfg, out, n.log); err != nil {
 		return err
 	}
 	if n.events, err = openEvents(ctx, cfg, n.redis, name, n.log); err != nil {
@@ -160,7 +160,7 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 	n.reader = audit.NewReader(n.events, pseudonyms)
 	n.pipeline, err = audit.Open(ctx, n.events, audit.Options{
 		Dir: spillDir(cfg), SpillMax: int64(cfg.Audit.SpillMax), Retention: cfg.Audit.Retention, Node: name, Names: cfg.Audit.Names,
-		Pseudonyms: pseudonyms, Sink: sink, Logger: n.log,
+		Pseudonyms: pseudonyms, Sink: n.sink, Logger: n.log,
 	})
 	if err == nil && n.redis == nil { // a fleet has many nodes that see the same: there the command records itself
 		n.witness.pipeline.Store(n.pipeline)
@@ -190,6 +190,7 @@ func (n *running) reloadOn(ctx context.Context, hangup <-chan os.Signal, path st
 			return
 		case <-hangup:
 		}
+		n.renewSink()
 		if err := n.reload(path); err != nil {
 			n.log.Error("the new config is refused, the old one stays: " + err.Error())
 			continue
@@ -199,6 +200,20 @@ func (n *running) reloadOn(ctx context.Context, hangup <-chan os.Signal, path st
 			n.log.Warn("all of it but what takes a restart: " + strings.Join(waiting, ", "))
 		}
 	}
+}
+
+// renewSink opens the sink's file anew, since whoever rotates it has moved the one that is open away. A pipe stays.
+func (n *running) renewSink() {
+	path := n.started.Audit.SinkPath
+	if info, err := os.Stat(path); n.sink == nil || path == "-" || err == nil && !info.Mode().IsRegular() {
+		return
+	}
+	f, err := openSinkFile(n.started)
+	if err != nil {
+		n.log.Error("the audit sink goes on with the file that it has: " + err.Error())
+		return
+	}
+	n.sink.Renew(f)
 }
 
 // waiting are the keys that say something else than what the node was started with, and that it takes up at a start alone:

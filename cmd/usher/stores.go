@@ -115,6 +115,14 @@ func openSink(cfg *config.Config, out io.Writer, log *slog.Logger) (*audit.Sink,
 	if cfg.Audit.SinkPath == "-" {
 		return audit.NewSink(unclosed{out}, format, log), nil
 	}
+	f, err := openSinkFile(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return audit.NewSink(f, format, log), nil
+}
+
+func openSinkFile(cfg *config.Config) (*os.File, error) {
 	// A named pipe would keep serve waiting for its reader.
 	f, err := os.OpenFile(cfg.Audit.SinkPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
 	if errors.Is(err, syscall.ENXIO) {
@@ -123,7 +131,7 @@ func openSink(cfg *config.Config, out io.Writer, log *slog.Logger) (*audit.Sink,
 	if err != nil {
 		return nil, fmt.Errorf("audit.sink_path (%s) cannot be written: %w", cfg.Where("audit.sink_path"), err)
 	}
-	return audit.NewSink(f, format, log), nil
+	return f, nil
 }
 
 // unclosed lends a stream that others use as well.

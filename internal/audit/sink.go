@@ -19,6 +19,7 @@ type Sink struct {
 	queue  chan []byte
 	done   chan struct{}
 	shed   atomic.Int64
+	anew   atomic.Pointer[io.WriteCloser] // takes the place of w before the next event is written
 }
 
 const sinkQueue = 16 << 10
@@ -28,6 +29,13 @@ func NewSink(w io.WriteCloser, format func(dst []byte, e *Event) []byte, log *sl
 	s := &Sink{w: w, format: format, log: log, queue: make(chan []byte, sinkQueue), done: make(chan struct{})}
 	go s.run()
 	return s
+}
+
+// Renew has later events go to w instead. It waits for nothing; what was written to before is closed with the next event.
+func (s *Sink) Renew(w io.WriteCloser) {
+	if unused := s.anew.Swap(&w); unused != nil {
+		_ = (*unused).Close() // nothing was written to it
+	}
 }
 
 // offer hands over a packed event without waiting.
@@ -47,6 +55,12 @@ func (s *Sink) run() {
 		e, err := Unpack(data)
 		if err != nil {
 			continue
+		}
+		if anew := s.anew.Swap(nil); anew != nil {
+			if err := s.w.Close(); err != nil {
+				s.log.Warn(fmt.Sprintf("close what the audit sink wrote to: %v", err))
+			}
+			s.w, torn = *anew, false
 		}
 		if torn {
 			buf, torn = append(buf, '\n'), false
@@ -78,6 +92,9 @@ func (s *Sink) close(ctx context.Context) error {
 	case <-s.done:
 	case <-ctx.Done():
 		return fmt.Errorf("the audit sink did not take the last events: %w", ctx.Err())
+	}
+	if anew := s.anew.Swap(nil); anew != nil {
+		_ = (*anew).Close() // nothing was written to it
 	}
 	if err := s.w.Close(); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		return fmt.Errorf("close the audit sink: %w", err)

@@ -131,3 +131,29 @@ func TestSink_TornLineSpoilsNoOther(t *testing.T) {
 		t.Errorf("%d missed: %q", s.shed.Load(), lines)
 	}
 }
+
+func TestSink_RenewedGoesOnInTheNewFileAndLeavesNoneOpen(t *testing.T) {
+	files := [4]pipeEnd{}
+	sink := NewSink(&files[0], AppendJSON, slog.Default())
+	p, _ := start(t, &shelf{}, Options{Sink: sink})
+	p.Record(numbered(0))
+	flush(t, p)
+	sink.Renew(&files[1]) // nothing comes before the next one
+	sink.Renew(&files[2])
+	p.Record(numbered(1))
+	flush(t, p)
+	sink.Renew(&files[3])
+	if err := p.Close(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for i := range files {
+		lines += strings.Count(files[i].String(), "\n")
+		if !files[i].closed {
+			t.Errorf("file %d is still open", i)
+		}
+	}
+	if lines != 2 || files[1].String() != "" {
+		t.Errorf("%d lines of 2, and in the file that was never used: %q", lines, files[1].String())
+	}
+}
