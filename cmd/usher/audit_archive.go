@@ -106,7 +106,7 @@ func (a asked) follow(ctx context.Context, v inquiry.Values, f func(audit.Event)
 	if err == nil {
 		err = io.ErrUnexpectedEOF
 	}
-	return unlessEnded(ctx, fmt.Errorf("the node at %s does not go on telling (%w): was it stopped?", a.base, err))
+	return unlessEnded(ctx, fmt.Errorf("the node at %s does not go on telling (%w): it was stopped, or its audit store failed, and then its log says how", a.base, err))
 }
 
 func unlessEnded(ctx context.Context, err error) error {

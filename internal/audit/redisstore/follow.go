@@ -15,6 +15,9 @@ import (
 // the streams of several nodes.
 const look = 250 * time.Millisecond
 
+// outage is how long a follower waits for a Redis that fails. It knows how far it has read, and misses nothing.
+const outage = 30 * time.Second
+
 // Follow implements audit.Store. Rows of one node come in order; those of several as they are seen.
 func (s *Store) Follow(ctx context.Context, q audit.Query, f func(audit.Event) error) error {
 	w := follower{store: s, filter: q.Filter(), classes: classesOf(&q), after: map[string]string{}}
@@ -23,6 +26,7 @@ func (s *Store) Follow(ctx context.Context, q audit.Query, f func(audit.Event) e
 	}
 	tick := time.NewTicker(look)
 	defer tick.Stop()
+	answered := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,7 +36,9 @@ func (s *Store) Follow(ctx context.Context, q audit.Query, f func(audit.Event) e
 		for more := true; more; {
 			var events []audit.Event
 			var err error
-			if events, more, err = w.read(ctx); err != nil {
+			if events, more, err = w.read(ctx); err == nil {
+				answered = time.Now()
+			} else if time.Since(answered) > outage {
 				return ended(ctx, err)
 			}
 			for _, e := range events {

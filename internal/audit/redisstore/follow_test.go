@@ -1,0 +1,54 @@
+package redisstore
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/audit/storetest"
+	"github.com/usher-im/usher/internal/config"
+)
+
+func TestFollow_GoesOnWhereRedisFailedForAWhile(t *testing.T) {
+	server := serve(t)
+	s, admin := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "n", Options{Now: time.Now}), direct(t, server)
+	put := func(user string) {
+		t.Helper()
+		now := time.Now()
+		if err := s.Append(t.Context(), storetest.Rows([]audit.Event{{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow, UserID: user}})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen, ended := make(chan string, 10_000), make(chan error, 1)
+	go func() {
+		ended <- s.Follow(ctx, audit.Query{}, func(e audit.Event) error { seen <- e.UserID; return nil })
+		close(seen)
+	}()
+	eventually(t, "something is shown", func() bool { put("before"); return len(seen) > 0 })
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "default", "-xrange").Err(); err != nil {
+		t.Fatal(err)
+	}
+	put("meanwhile")
+	eventually(t, "the follower has failed", func() bool {
+		_, xrange, _ := strings.Cut(admin.Info(t.Context(), "commandstats").Val(), "cmdstat_xrange:")
+		xrange, _, _ = strings.Cut(xrange, "\n")
+		return !strings.Contains(xrange, "rejected_calls=0")
+	})
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "default", "+xrange").Err(); err != nil {
+		t.Fatal(err)
+	}
+	put("after")
+	shown := map[string]int{}
+	for user := range seen {
+		if shown[user]++; user == "after" {
+			cancel()
+		}
+	}
+	if err := <-ended; err != nil || shown["meanwhile"] != 1 || shown["after"] != 1 {
+		t.Errorf("it ended with %v, and showed %v", err, shown)
+	}
+}
