@@ -22,6 +22,9 @@ func (s *Store) sealer(ctx context.Context) {
 		}
 		waiting := s.unsealed()
 		for i, sl := range waiting {
+			if sl.damaged.Load() {
+				s.opt.Logger.Warn(fmt.Sprintf("the index of the audit file %s is damaged, and is made again: a search before now may have missed events in it", sl.path))
+			}
 			// Many that wait make every search slow: then less rest is taken.
 			rest := func(worked time.Duration) time.Duration {
 				return pace.Rest(worked, float64(len(waiting)-i)/mostUnsealed)
@@ -165,6 +168,7 @@ func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) ti
 		return os.Remove(sl.path + indexExt)
 	}
 	sl.sealed.Store(true)
+	sl.damaged.Store(false)
 	sl.terms.Store(nil)
 	return sl.closeReader()
 }

@@ -151,7 +151,9 @@ func (p *part) seekNumbers(f *search) {
 		return
 	}
 	p.index = x
-	p.numbers, p.err = x.numbers(x.hasher.Search(&f.q))
+	if p.numbers, p.err = x.numbers(x.hasher.Search(&f.q)); p.slice.doubts(p.err) {
+		p.seekNow(f)
+	}
 	for _, n := range p.numbers[:min(len(p.numbers), window)] {
 		willNeed(x.file, headSize+int64(n)*entrySize, entrySize)
 	}
@@ -164,6 +166,10 @@ func (p *part) seekKeys(f *search) {
 		return
 	}
 	keys, err := x.keys(p.numbers)
+	if p.slice.doubts(err) {
+		p.seekNow(f)
+		return
+	}
 	p.way, p.err, p.sought = f.byKeys(keys), err, true
 }
 

@@ -24,6 +24,7 @@ type slice struct {
 	gone    bool
 	turned  atomic.Bool // nothing is written to it any more
 	sealed  atomic.Bool // has its index and no log
+	damaged atomic.Bool // its index is; the slice is looked through until the sealer has made another
 	opening sync.Mutex
 	reader  *reader
 	index   *index
@@ -137,7 +138,20 @@ func (sl *slice) candidates(q *audit.Query) (keys []uint64, ok bool, err error) 
 		return nil, false, nil
 	}
 	keys, err = x.find(term, hashes)
+	if sl.doubts(err) {
+		return nil, false, nil
+	}
 	return keys, err == nil, err
+}
+
+// doubts says whether the index is damaged, and has it made again where it is.
+func (sl *slice) doubts(err error) bool {
+	if !errors.Is(err, errIndex) {
+		return false
+	}
+	sl.damaged.Store(true)
+	sl.sealed.Store(false)
+	return true
 }
 
 // openPages opens a sealed slice to read single rows; nil where it is not sealed, or has to be read by SQLite.
@@ -165,6 +179,9 @@ func (sl *slice) openIndex() (*index, error) {
 
 // loadIndex opens the slice's index, nil where it has none yet. The caller has opening.
 func (sl *slice) loadIndex() (*index, error) {
+	if sl.damaged.Load() {
+		return nil, nil
+	}
 	if sl.index != nil || !sl.sealed.Load() && !sl.foreign {
 		return sl.index, nil
 	}
@@ -172,8 +189,11 @@ func (sl *slice) loadIndex() (*index, error) {
 	if err != nil && sl.foreign {
 		return nil, nil // the other process has not sealed it yet, or erases from it
 	}
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errIndex) || errors.Is(err, io.EOF) {
-		sl.sealed.Store(false) // somebody deleted or damaged it: the sealer makes it again
+	if sl.doubts(err) {
+		return nil, nil
+	}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, io.EOF) {
+		sl.sealed.Store(false) // somebody deleted or emptied it: the sealer makes it again
 		return nil, nil
 	}
 	if err != nil {
