@@ -96,7 +96,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 	}
 	w, err := d.store.Revoke(ctx, rs)
 	if err != nil {
-		return nil, fmt.Errorf("the revocation store failed: %w", err)
+		return nil, storeFailed(err)
 	}
 	for i, o := range w.Outcomes {
 		answers[i].Revocation, answers[i].New, answers[i].Replicated = o.Revocation, o.New, w.Replicated
@@ -133,9 +133,9 @@ func (d *ownDesk) list(ctx context.Context, q revocation.Query) (revocation.Page
 	}
 	page, err := d.store.List(ctx, q)
 	if errors.Is(err, revocation.ErrCursor) {
-		err = &failure{exitUsage, err}
+		return page, &failure{exitUsage, err}
 	}
-	return page, err
+	return page, storeFailed(err)
 }
 
 func (d *ownDesk) get(ctx context.Context, id string) (revocation.Revocation, error) {
@@ -143,7 +143,16 @@ func (d *ownDesk) get(ctx context.Context, id string) (revocation.Revocation, er
 	if !ok {
 		return revocation.Revocation{}, revocation.ErrNotFound
 	}
-	return d.store.Get(ctx, key)
+	r, err := d.store.Get(ctx, key)
+	return r, storeFailed(err)
+}
+
+// storeFailed says whose error it is; that there is no such revocation is an answer.
+func storeFailed(err error) error {
+	if err == nil || errors.Is(err, revocation.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("the revocation store failed: %w", err)
 }
 
 func (d *ownDesk) lift(ctx context.Context, id string) (deskAnswer, error) {
@@ -158,5 +167,5 @@ func (d *ownDesk) lift(ctx context.Context, id string) (deskAnswer, error) {
 	if err == nil {
 		d.journal.record(server.DeskEvent(audit.Lift, r, d.actor, time.Now()))
 	}
-	return deskAnswer{Revocation: r, Replicated: w.Replicated}, err
+	return deskAnswer{Revocation: r, Replicated: w.Replicated}, storeFailed(err)
 }

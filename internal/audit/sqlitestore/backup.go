@@ -29,7 +29,7 @@ func Backup(ctx context.Context, dir, scratch string, take func(original, copied
 	slices.Sort(paths)
 	for _, path := range paths {
 		if err := backupSlice(ctx, path, scratch, take); err != nil {
-			return fmt.Errorf("copy the audit file %s: %w", path, err)
+			return remedied(fmt.Errorf("copy the audit file %s: %w", path, err))
 		}
 	}
 	return nil

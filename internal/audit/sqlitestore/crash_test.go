@@ -217,7 +217,7 @@ func TestStore_SaysWhichFileIsDamagedAndStartsWithoutIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(t.Context(), dir, small(storetest.Now))
-	if err == nil || !strings.Contains(err.Error(), newest) || !strings.Contains(err.Error(), "move it") {
+	if err == nil || !strings.Contains(err.Error(), newest) || !strings.Contains(err.Error(), "move the file") {
 		t.Fatal(err)
 	}
 	for _, part := range []string{"", "-wal", "-shm", indexExt} {

@@ -4,12 +4,46 @@ import (
 	"bytes"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/storetest"
 )
+
+func TestStore_SaysWhichSealedFileIsDamagedWhenItIsMet(t *testing.T) {
+	s := filled(t, t.TempDir(), 250)
+	s.closeIndexes(t)
+	all, _ := s.all()
+	b, err := os.ReadFile(all[0].path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b[4096:]) // all but what opening reads
+	if err := os.WriteFile(all[0].path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	uses := map[string]func() error{
+		"Query":  func() error { _, err := s.Query(t.Context(), audit.Query{Limit: 1000}); return err },
+		"a user": func() error { _, err := s.Query(t.Context(), audit.Query{Limit: 1000, User: "user-4"}); return err },
+		"Get":    func() error { _, _, err := s.Get(t.Context(), storetest.Events(250)[0].ID); return err },
+		"Stats": func() error {
+			_, err := s.Stats(t.Context(), audit.StatsQuery{Query: audit.Query{Since: storetest.Now.Add(-24 * time.Hour), Until: storetest.Now}, By: "user", Every: audit.CountSpan})
+			return err
+		},
+		"Erase": func() error { _, err := s.Erase(t.Context(), "user-4"); return err },
+		"Backup": func() error {
+			return Backup(t.Context(), filepath.Dir(all[0].path), filepath.Join(t.TempDir(), "copy"), func(_, copied string) error { return nil })
+		},
+	}
+	for name, use := range uses {
+		if err := use(); err == nil || !strings.Contains(err.Error(), all[0].path) || !strings.Contains(err.Error(), "move the file") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
 
 // A disk gives back blocks of zeros or of another file.
 func TestStore_DamageWithinAnIndexHidesNothingAndIsSaid(t *testing.T) {

@@ -30,7 +30,7 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 		n, err := sl.erase(ctx, user)
 		total += n
 		if err != nil && !errors.Is(err, errGone) {
-			return total, fmt.Errorf("erase from %s: %w", sl.path, err)
+			return total, remedied(fmt.Errorf("erase from %s: %w", sl.path, err))
 		}
 	}
 	s.wakeSealer()

@@ -26,7 +26,7 @@ func (s *Store) Follow(ctx context.Context, q audit.Query, f func(audit.Event) e
 			return nil // which may have broken off the look
 		}
 		if err != nil {
-			return err
+			return remedied(err)
 		}
 		var foreign <-chan time.Time
 		if s.opt.ReadOnly {

@@ -16,7 +16,7 @@ func (s *Store) Get(ctx context.Context, id string) (audit.Event, bool, error) {
 	for _, span := range audit.IDSpans(id) {
 		e, found, err := s.byID(ctx, id, span, end)
 		if found || err != nil {
-			return e, found, err
+			return e, found, remedied(err)
 		}
 	}
 	return audit.Event{}, false, nil

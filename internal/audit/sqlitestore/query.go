@@ -43,7 +43,8 @@ func (s *Store) Query(ctx context.Context, q audit.Query) (audit.Page, error) {
 	f := search{filter: q.Filter(), q: q, end: time.Now().Add(patience)}
 	f.from, f.below = q.Range()
 	f.below = min(f.below, place.K)
-	return f.newestFirst(ctx, s.between(f.from, f.below))
+	page, err := f.newestFirst(ctx, s.between(f.from, f.below))
+	return page, remedied(err)
 }
 
 // newestFirst asks slice after slice until the page is full, some ahead of the one whose turn it is: few where the

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 			if err != nil && !errors.Is(err, errGone) {
 				mu.Lock()
 				defer mu.Unlock()
-				failed = errors.Join(failed, fmt.Errorf("count in %s: %w", p.slice.path, err))
+				failed = cmp.Or(failed, fmt.Errorf("count in %s: %w", p.slice.path, err))
 			}
 		})
 	}
@@ -46,7 +47,7 @@ func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, e
 		return nil, audit.ErrUncountable
 	}
 	if failed != nil {
-		return nil, failed
+		return nil, remedied(failed)
 	}
 	return tally.Counts()
 }

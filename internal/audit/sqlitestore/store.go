@@ -182,7 +182,7 @@ func (s *Store) findLast(ctx context.Context) error {
 func remedied(err error) error {
 	var failed *sqlite.Error
 	if errors.As(err, &failed) && (failed.Code()&0xff == sqlite3.SQLITE_CORRUPT || failed.Code()&0xff == sqlite3.SQLITE_NOTADB) {
-		return fmt.Errorf("%w: move it and what else begins with its name out of the folder; usher starts with the rest", err)
+		return fmt.Errorf("%w: stop usher and move the file and what else begins with its name out of the folder, it starts with the rest", err)
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func (s *Store) State(ctx context.Context, offer revocation.Identity, _ string) 
 	if err == nil {
 		st.Entries, err = s.entries(ctx)
 	}
-	return st, err
+	return st, s.remedied(err)
 }
 
 // entries is how many there were when it was first asked: whoever loads them all makes room for so many. To count a
@@ -95,7 +95,7 @@ func (s *Store) Snapshot(ctx context.Context, yield func([]revocation.Entry) err
 		var last sql.NullInt64
 		var text sql.NullString
 		if err := s.read.QueryRowContext(ctx, partQuery, after, part).Scan(&last, &text); err != nil || !last.Valid {
-			return err
+			return s.remedied(err)
 		}
 		entries = entries[:0]
 		for one := range strings.SplitSeq(text.String, ";") {

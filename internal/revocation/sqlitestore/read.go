@@ -85,7 +85,7 @@ func (s *Store) List(ctx context.Context, q revocation.Query) (revocation.Page, 
 	rows, err := s.read.QueryContext(ctx, "SELECT "+columns+" FROM revocations WHERE "+strings.Join(where, " AND ")+
 		" ORDER BY seq DESC LIMIT ?", append(args, limit+1)...)
 	if err != nil {
-		return revocation.Page{}, err
+		return revocation.Page{}, s.remedied(err)
 	}
 	defer rows.Close()
 	var page revocation.Page
@@ -101,7 +101,7 @@ func (s *Store) List(ctx context.Context, q revocation.Query) (revocation.Page, 
 		}
 		page.Items, last = append(page.Items, r.Revocation), r.seq
 	}
-	return page, rows.Err()
+	return page, s.remedied(rows.Err())
 }
 
 // Lookup implements revocation.Store.

@@ -56,7 +56,7 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	if opt.KeepChanges == 0 {
 		opt.KeepChanges = 100_000
 	}
-	s := &Store{now: opt.Now, kept: opt.KeepChanges, changed: make(chan struct{})}
+	s := &Store{path: path, now: opt.Now, kept: opt.KeepChanges, changed: make(chan struct{})}
 	if err := s.open(ctx, path); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open the revocation store %s: %w", path, err)
@@ -88,7 +88,6 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	if _, err = s.moved(ctx); err != nil {
 		return err
 	}
-	s.path = path
 	if s.file, err = os.Stat(path); err != nil {
 		return err
 	}

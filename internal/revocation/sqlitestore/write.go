@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	mathrand "math/rand/v2"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 
 // change runs fn in one transaction and wakes those who wait for changes.
 func (s *Store) change(ctx context.Context, fn func(*step) error) error {
+	return s.remedied(s.try(ctx, fn))
+}
+
+func (s *Store) try(ctx context.Context, fn func(*step) error) error {
 	tx, err := s.begin(ctx)
 	if err != nil {
 		return err
@@ -72,6 +77,15 @@ func patiently(ctx context.Context, try func() error) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// remedied says what helps where the file is damaged.
+func (s *Store) remedied(err error) error {
+	var failed *sqlite.Error
+	if errors.As(err, &failed) && (failed.Code()&0xff == sqlite3.SQLITE_CORRUPT || failed.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+		return fmt.Errorf("%s is damaged (%w): stop the node and put a backup in its place, or move it away and import what was exported", s.path, err)
+	}
+	return err
 }
 
 func busy(err error) bool {
