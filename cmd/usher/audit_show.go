@@ -240,7 +240,7 @@ func (t *telling) other(e *audit.Event) {
 		t.say("outcome", "%s", sentence(audit.Clean(e.Outcome)))
 	}
 	if e.Detail != "" {
-		t.say("detail", "%s", sentence(audit.Clean(e.Detail)))
+		t.say("detail", "%s", sentence(audit.Clean(detail(e))))
 	}
 	if e.Session != "" {
 		t.say("session", "%s", audit.Clean(e.Session))

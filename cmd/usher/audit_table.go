@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/revocation"
 )
 
 // column is one column of a table of events.
@@ -107,12 +109,46 @@ func actor(e *audit.Event) string {
 
 func what(e *audit.Event) string {
 	words := []string{}
-	for _, w := range []string{e.RevocationID, e.DecisionID, e.Room, e.Detail} {
+	room := e.Room
+	if isRevocation(e) {
+		room = "" // detail has it
+	}
+	for _, w := range []string{e.RevocationID, e.DecisionID, room, detail(e)} {
 		if w != "" {
 			words = append(words, w)
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+func isRevocation(e *audit.Event) bool { return e.Kind == audit.Revocation || e.Kind == audit.Lift }
+
+// detail also says what a revocation names: once it is lifted or has expired, nothing else does.
+func detail(e *audit.Event) string {
+	if !isRevocation(e) {
+		return e.Detail
+	}
+	selector, why, reasoned := strings.Cut(e.Detail, ": ")
+	value, scope := cmp.Or(e.JTI, e.UserID, e.Kid), ""
+	switch revocation.Selector(selector) {
+	case revocation.SelectToken:
+		value = e.Fingerprint.String()
+	case revocation.SelectIssuer:
+		value = e.Issuer
+	case revocation.SelectRoom:
+		if value = e.Room; e.Tenant != "" {
+			value = "[" + e.Tenant + "]" + value
+		}
+	default:
+		scope = " of " + e.Issuer
+	}
+	if value == "" { // put back by a node that knew no more
+		return e.Detail
+	}
+	if reasoned {
+		why = ": " + why
+	}
+	return selector + " " + value + scope + why
 }
 
 // eventTable shows events when all are there, as wide as they need.

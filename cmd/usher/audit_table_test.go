@@ -9,6 +9,8 @@ import (
 
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/server"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -65,6 +67,35 @@ func TestTable_TextFromTokensNeitherPaintsNorBreaksLines(t *testing.T) {
 	painted := tableOf(t, screen{color: true}, e)
 	if !strings.Contains(painted, text.FgRed.EscapeSeq()+"signature_invalid") || strings.Contains(painted, "\x1b[31mroom") {
 		t.Errorf("%q", painted)
+	}
+}
+
+func TestTable_SaysWhatARevocationNames(t *testing.T) {
+	now := time.Now()
+	for want, r := range map[string]revocation.Revocation{
+		"user u9 of my-app: fired":                       {Selector: revocation.SelectUser, Issuer: "my-app", Value: "u9", Reason: "fired"},
+		"jti j:1 of my-app":                              {Selector: revocation.SelectJTI, Issuer: "my-app", Value: "j:1"},
+		"kid 2026-a of my-app: a: b":                     {Selector: revocation.SelectKey, Issuer: "my-app", Value: "2026-a", Reason: "a: b"},
+		"issuer my-app: broken":                          {Selector: revocation.SelectIssuer, Value: "my-app", Reason: "broken"},
+		"room [acme]standup":                             {Selector: revocation.SelectRoom, Value: "[acme]standup"},
+		"room [acme]":                                    {Selector: revocation.SelectRoom, Value: "[acme]"},
+		"room standup":                                   {Selector: revocation.SelectRoom, Value: "standup"},
+		"token 000102030405060708090a0b0c0d0e0f: leaked": {Selector: revocation.SelectToken, Value: "000102030405060708090a0b0c0d0e0f", Reason: "leaked"},
+	} {
+		r, err := revocation.Prepare(r, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []audit.Kind{audit.Revocation, audit.Lift} {
+			e := server.DeskEvent(kind, r, "cred:soc", now)
+			if got := what(&e); got != r.ID+" "+want {
+				t.Errorf("%s: %q, want %q", kind, got, want)
+			}
+			var b strings.Builder
+			if err := explain(screen{w: &b}, &e); err != nil || !strings.Contains(b.String(), want+".") {
+				t.Errorf("%s is explained as %q, %v", want, b.String(), err)
+			}
+		}
 	}
 }
 
