@@ -83,10 +83,6 @@ func (o *outage) ended(where *bool, log *slog.Logger) {
 func (l *Ledger) follow(parent context.Context, following func()) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	l.mu.Lock()
-	l.wake = func() { cancel(errMoved) }
-	l.mu.Unlock()
-
 	asked := l.opt.Now().UnixMilli()
 	st, err := l.store.State(ctx, l.offer(), "")
 	if err != nil {
@@ -96,6 +92,10 @@ func (l *Ledger) follow(parent context.Context, following func()) error {
 	if err := l.catchUp(ctx, st, asked); err != nil {
 		return err
 	}
+	// Not before: what is loaded sees by itself that the store has moved on meanwhile, and takes longer than a heartbeat.
+	l.mu.Lock()
+	l.wake = func() { cancel(errMoved) }
+	l.mu.Unlock()
 	for {
 		changes, err := l.store.Changes(ctx, l.position().seq, l.opt.Heartbeat)
 		if ctx.Err() != nil {

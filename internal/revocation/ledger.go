@@ -80,7 +80,7 @@ func Open(store Store, opt Options) *Ledger {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Ledger{
 		store: store, opt: opt, index: NewIndex(0), feed: newFeed(),
-		loaded: make(chan struct{}), applied: make(chan struct{}), beats: map[string]time.Time{}, stop: stop,
+		loaded: make(chan struct{}), applied: make(chan struct{}), beats: map[string]time.Time{}, wake: func() {}, stop: stop,
 	}
 	l.stopped.Go(func() { l.keepFollowing(ctx) })
 	l.stopped.Go(func() { l.keepBeating(ctx) })

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
@@ -68,5 +69,31 @@ func TestFollowing_WithHalfOfTheRightsIsOneLineInTheLogAndItsEndAnother(t *testi
 				t.Errorf("at its end the log has %d lines: %.2000q", len(said), said)
 			}
 		})
+	}
+}
+
+// An emptied store is loaded anew, and what it lost put back, for longer than a heartbeat where there is much.
+func TestFollowing_ALoadThatOutlastsAHeartbeatIsNotBegunAgain(t *testing.T) {
+	const all = 10_000
+	server := serve(t)
+	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
+	l := revocation.Open(redisstore.Open(connect(t, c), few), revocation.Options{Heartbeat: 20 * time.Millisecond})
+	t.Cleanup(func() { l.Close() })
+	<-l.Loaded()
+	many := make([]revocation.Revocation, all)
+	for i := range many {
+		many[i] = storetest.JTI(t, fmt.Sprint(i))
+	}
+	if _, err := l.Revoke(t.Context(), many); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Eventually(t, "the node has them all", func() bool { return l.Stats().Entries[revocation.SelectJTI] == all })
+	loads := l.Stats().Loads
+	if err := direct(t, server).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Eventually(t, "it is loaded anew", func() bool { return l.Stats().Loads > loads })
+	if s := l.Stats(); s.PutBack != all || s.Loads != loads+1 {
+		t.Errorf("%d were put back in %d loads", s.PutBack, s.Loads-loads)
 	}
 }
