@@ -57,6 +57,7 @@ type trial struct {
 	profile *profile
 	host    string
 	raw     string
+	address string
 	now     time.Time
 
 	token      *token.Token // nil until its shape is found good
@@ -74,7 +75,7 @@ type proof struct {
 }
 
 func newTrial(d *Door, p *profile, q *Question, now time.Time) trial {
-	return trial{door: d, profile: p, host: q.Host, raw: q.Token, now: now, proof: new(proof)}
+	return trial{door: d, profile: p, host: q.Host, raw: q.Token, address: q.RemoteIP, now: now, proof: new(proof)}
 }
 
 // check is one of the checks up to the signature.
@@ -150,7 +151,7 @@ func (t *trial) findAlgorithm(ctx context.Context) *reason.Problem {
 		allowed = t.issuer.keys.DefaultAlgorithms()
 		if known && !alg.Symmetric() && !slices.Contains(allowed, alg) {
 			// The issuer may have gained a key of another type since its URL was read. Looking for it has that done again.
-			k, problem := t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, alg, t.now)
+			k, problem := t.find(ctx, alg)
 			if k != nil {
 				problem = k.Doubt
 			}
@@ -174,7 +175,7 @@ func (t *trial) notAmong(allowed []token.Algorithm) *reason.Problem {
 func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
 	// Read before the key: if a key goes meanwhile, the proof counts as older than the change.
 	t.generation = t.issuer.keys.Generation()
-	t.key, problem = t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, t.algorithm, t.now)
+	t.key, problem = t.find(ctx, t.algorithm)
 	if problem == nil && len(t.issuer.algorithms) == 0 {
 		// A URL that had not been read yet stood for any algorithm. It may have been read for this token.
 		if allowed := t.issuer.keys.DefaultAlgorithms(); !slices.Contains(allowed, t.algorithm) {
@@ -182,6 +183,11 @@ func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
 		}
 	}
 	return problem
+}
+
+func (t *trial) find(ctx context.Context, alg token.Algorithm) (*keys.Key, *reason.Problem) {
+	from, _ := Subscriber(t.address)
+	return t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, alg, t.now, from)
 }
 
 func (t *trial) signature() *reason.Problem {

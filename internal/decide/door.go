@@ -2,6 +2,7 @@ package decide
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 // Keys finds the one key that a token must verify with (a *keys.Ring).
 type Keys interface {
-	Find(ctx context.Context, kid string, hasKid bool, alg token.Algorithm, now time.Time) (*keys.Key, *reason.Problem)
+	Find(ctx context.Context, kid string, hasKid bool, alg token.Algorithm, now time.Time, from netip.Prefix) (*keys.Key, *reason.Problem)
 	Generation() uint64
 	DefaultAlgorithms() []token.Algorithm
 }

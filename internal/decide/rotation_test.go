@@ -1,12 +1,14 @@
 package decide_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,7 +16,9 @@ import (
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
+	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/keys"
 	"github.com/usher-im/usher/internal/reason"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
@@ -131,6 +135,40 @@ func TestDecide_TheFirstTokenIsJudgedByTheAlgorithmsOfTheKeysThatItWaitedFor(t *
 	for _, which := range []string{"first", "second"} {
 		if got := code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect})); got != reason.AlgorithmNotAllowed {
 			t.Errorf("the %s token gets %q", which, got)
+		}
+	}
+}
+
+// asked is keys that remember for whom they were asked.
+type asked struct {
+	decide.Keys
+	from []netip.Prefix
+}
+
+func (a *asked) Find(ctx context.Context, kid string, hasKid bool, alg token.Algorithm, now time.Time, from netip.Prefix) (*keys.Key, *reason.Problem) {
+	a.from = append(a.from, from)
+	return a.Keys.Find(ctx, kid, hasKid, alg, now, from)
+}
+
+func TestDecide_KeysAreToldWhoseTokenItIs(t *testing.T) {
+	cfg, _, err := config.Parse("usher.yaml", []byte(base), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &asked{}
+	door, err := decide.New(cfg, decide.Options{OpenKeys: func(i *config.Issuer) (_ decide.Keys, err error) {
+		a.Keys, err = keys.Open(t.Context(), i.Keys, keys.Options{})
+		return a, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]string{"2001:db8::7": "2001:db8::/64", "::ffff:198.51.100.7": "198.51.100.7/32", "": "invalid Prefix"} {
+		raw := signed(t, good("exp", 1, "jti", address)) // for a deny nobody else is asked
+		a.from = nil
+		door.Decide(t.Context(), &decide.Question{Token: raw, Stage: decide.Connect, Host: host, RemoteIP: address}, now)
+		if len(a.from) != 1 || a.from[0].String() != want {
+			t.Errorf("%q: %v", address, a.from)
 		}
 	}
 }

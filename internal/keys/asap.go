@@ -29,7 +29,7 @@ type asap struct {
 
 	mu       sync.Mutex
 	limiter  limiter
-	absent   absent
+	absent   lately[string]
 	flight   *flight
 	closed   bool
 	keys     map[string]*followedKey
@@ -52,7 +52,7 @@ type followedKey struct {
 const maxFollowed = 4096
 
 func newASAP(r *Ring, f followed, predecessors []*Ring) *asap {
-	s := &asap{followed: f, ring: r, limiter: limiter{pace: r.pace}, absent: newAbsent(),
+	s := &asap{followed: f, ring: r, limiter: newLimiter(r.pace), absent: newLately[string](),
 		keys: make(map[string]*followedKey), kick: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	s.inherit(predecessors)
 	return s
@@ -95,31 +95,31 @@ func (s *asap) defaults() []token.Algorithm {
 	return []token.Algorithm{token.RS256, token.ES256, token.ES384, token.ES512, token.EdDSA}
 }
 
-func (s *asap) demand(kid string) demand {
+func (s *asap) demand(w wanted) demand {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	switch {
-	case kid == "" || s.absent.has(kid, now):
+	case w.kid == "" || s.absent.has(w.kid, now):
 		return demand{absent: true}
 	case s.closed:
 		return demand{why: errClosed}
-	case s.flight == nil && !s.limiter.demand(now):
+	case s.flight == nil && !s.limiter.demand(w.from, now):
 		return demand{why: errHeld}
 	case s.flight == nil:
-		s.flight = newFlight(kid)
+		s.flight = newFlight(w)
 		nudge(s.kick)
 	}
 	return s.flight.join()
 }
 
 // landed: a flight for another kid says nothing of this one, so it is this one's turn to ask.
-func (s *asap) landed(f *flight, kid string) demand {
+func (s *asap) landed(f *flight, w wanted) demand {
 	switch {
 	case errors.Is(f.err, errClosed):
 		return demand{why: errClosed}
-	case f.kid != kid:
-		return s.demand(kid)
+	case f.kid != w.kid:
+		return s.demand(w)
 	case errors.Is(f.err, fetch.ErrNotFound), f.err == nil:
 		return demand{absent: true}
 	}
@@ -154,7 +154,7 @@ func (s *asap) answer(ctx context.Context) {
 			s.ring.rebuild()
 		}
 		s.mu.Lock()
-		s.note(f.kid, err)
+		s.note(f.wanted, err)
 		s.flight = nil
 		s.mu.Unlock()
 		f.land(err)
@@ -162,16 +162,18 @@ func (s *asap) answer(ctx context.Context) {
 }
 
 // note keeps what a flight for a token taught. A kid that is found was no flood.
-func (s *asap) note(kid string, err error) {
+func (s *asap) note(w wanted, err error) {
 	now := time.Now()
 	switch {
 	case err == nil:
 		s.limiter.forgive()
 		s.err = nil
 	case errors.Is(err, fetch.ErrNotFound):
-		s.absent.add(kid, now, now.Add(s.ring.pace.absentFor))
+		s.absent.add(w.kid, now, now.Add(s.ring.pace.absentFor))
+		s.limiter.missed(w.from, now)
 		s.err = nil
-	default:
+	default: // also what some servers say of a key that they do not have: 403
+		s.limiter.missed(w.from, now)
 		s.fail(err)
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
@@ -289,5 +291,42 @@ func TestASAP_TheDefaultAlgorithmsFollowWhateverKeyItBrings(t *testing.T) {
 	r := ring(t, config.KeySource{ASAPURL: "https://keys.invalid/"})
 	if got := fmt.Sprint(r.DefaultAlgorithms()); got != "[RS256 ES256 ES384 ES512 EdDSA]" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A flood of kids that are made up, each of them asked for once or more often, leaves room for who comes from elsewhere.
+func TestASAP_OneAddressThatMakesUpKidsKeepsNobodyOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		times int
+		noKey func(path string)
+	}{
+		"once each":                              {1, func(string) {}},
+		"often each":                             {50, func(string) {}},
+		"once each, of a server that has no 404": {1, func(path string) { must(os.MkdirAll(path, 0o700)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				write(t, filepath.Join(dir, hashed("good")), publicPEM(newEd25519()))
+				r, err := Open(t.Context(), []config.KeySource{{ASAPURL: "file://" + dir}}, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+				flooder, user := netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("203.0.113.9/32")
+				for n := range 1500 { // 15 s
+					kid := fmt.Sprint("made up ", n/c.times)
+					c.noKey(filepath.Join(dir, hashed(kid)))
+					r.Find(t.Context(), kid, true, token.EdDSA, time.Now(), flooder)
+					if n%300 == 299 {
+						if k, _ := r.Find(t.Context(), "good", true, token.EdDSA, time.Now(), user); k != nil {
+							return
+						}
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				t.Error("kept out")
+			})
+		})
 	}
 }

@@ -27,7 +27,7 @@ func polling() pace {
 
 func secretOf(t *testing.T, r *Ring) string {
 	t.Helper()
-	k, p := r.Find(t.Context(), "", false, token.HS256, time.Now())
+	k, p := r.Find(t.Context(), "", false, token.HS256, time.Now(), nobody)
 	if p != nil {
 		t.Fatal(p)
 	}

@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/usher-im/usher/internal/keys/material"
@@ -13,14 +14,15 @@ import (
 // Find gives the one key that may verify a token whose header names kid (with hasKid) and alg, at now. A key that is
 // known is found without a lock, without an allocation and without regard to any network. A kid that is not known may
 // wait for one fetch of the issuer's URLs, until ctx ends; where they may not be asked now, it is key_unavailable, or a
-// key with that as its Doubt.
-func (r *Ring) Find(ctx context.Context, kid string, hasKid bool, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
+// key with that as its Doubt. from is whose token it is, if anybody knows: who has made servers look for keys that are not
+// there stands behind others for a while.
+func (r *Ring) Find(ctx context.Context, kid string, hasKid bool, alg token.Algorithm, now time.Time, from netip.Prefix) (*Key, *reason.Problem) {
 	s := r.snap.Load()
 	if hasKid && kid != "" {
 		if c := choose(s.named[kid], alg, now); c.settled() {
 			return c.key, nil
 		}
-		return r.named(ctx, kid, alg, now)
+		return r.named(ctx, wanted{kid: kid, from: from}, alg, now)
 	}
 	if c := choose(s.fitting[alg], alg, now); c.settled() {
 		return c.key, nil
@@ -29,12 +31,13 @@ func (r *Ring) Find(ctx context.Context, kid string, hasKid bool, alg token.Algo
 }
 
 // named finds the key that a token names, or says why there is none.
-func (r *Ring) named(ctx context.Context, kid string, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
+func (r *Ring) named(ctx context.Context, w wanted, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
+	kid := w.kid
 	known := func() choice { return choose(r.snap.Load().named[kid], alg, now) }
 	c := known()
 	var why error
 	if c.open() && !alg.Symmetric() { // no URL brings a secret
-		c, why = r.ask(ctx, kid, known)
+		c, why = r.ask(ctx, w, known)
 	}
 	switch {
 	case c.settled():
@@ -87,7 +90,7 @@ func (r *Ring) only(ctx context.Context, alg token.Algorithm, now time.Time) (*K
 	c := known()
 	var why error
 	if c.open() && !alg.Symmetric() {
-		c, why = r.ask(ctx, "", known)
+		c, why = r.ask(ctx, wanted{}, known)
 	}
 	switch {
 	case c.settled():
@@ -104,17 +107,21 @@ func (r *Ring) only(ctx context.Context, alg token.Algorithm, now time.Time) (*K
 	return nil, notFound("the token names no kid, and no key here serves a token without one")
 }
 
-// ask has every URL look for kid at once, and waits for what is under way until known finds something. It says why a
-// source could not be asked, if none of the others had the key.
-func (r *Ring) ask(ctx context.Context, kid string, known func() choice) (_ choice, why error) {
+// ask has the URLs look for what is wanted, and says why one could not be asked, if none of the others had the key.
+func (r *Ring) ask(ctx context.Context, w wanted, known func() choice) (choice, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.pace.wait)
 	defer cancel()
-	demands := make([]demand, len(r.remotes))
-	for i, s := range r.remotes {
-		demands[i] = s.demand(kid)
+	return r.askAll(ctx, r.remotes, w, known)
+}
+
+// askAll asks sources at once, and waits for what is under way until known finds something.
+func (r *Ring) askAll(ctx context.Context, sources []remote, w wanted, known func() choice) (_ choice, why error) {
+	demands := make([]demand, len(sources))
+	for i, s := range sources {
+		demands[i] = s.demand(w)
 	}
-	for i, s := range r.remotes {
-		for d := demands[i]; ; d = s.landed(d.flight, kid) {
+	for i, s := range sources {
+		for d := demands[i]; ; d = s.landed(d.flight, w) {
 			if d.why != nil {
 				why = d.why
 			}
@@ -151,7 +158,7 @@ func (r *Ring) wait(ctx context.Context, f *flight, known func() choice) (choice
 // fetch may take, since no token waits. Nothing needs it to be called; it is for those who want to show what there is.
 func (r *Ring) Settle(ctx context.Context) {
 	for _, s := range r.remotes {
-		d := s.demand("")
+		d := s.demand(wanted{})
 		if d.flight == nil {
 			continue
 		}

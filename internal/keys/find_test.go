@@ -21,7 +21,7 @@ func TestFind_ByKid(t *testing.T) {
 	expect(t, r, "c", token.PS384, "c")
 	expect(t, r, "d", token.HS256, notFoundCode)
 	expect(t, r, "", token.HS256, notFoundCode)
-	k, _ := r.Find(t.Context(), "b", true, token.HS256, time.Now())
+	k, _ := r.Find(t.Context(), "b", true, token.HS256, time.Now(), nobody)
 	if string(k.Material.([]byte)) != secretB {
 		t.Error("b is not the second secret")
 	}
@@ -190,7 +190,7 @@ func TestFind_OfAKnownKeyAllocatesNothing(t *testing.T) {
 			kid string
 			alg token.Algorithm
 		}{{"a", token.HS256}, {"", token.RS256}, {"url", token.EdDSA}, {"", token.EdDSA}} {
-			if k, p := r.Find(ctx, c.kid, c.kid != "", c.alg, now); p != nil || k == nil {
+			if k, p := r.Find(ctx, c.kid, c.kid != "", c.alg, now, nobody); p != nil || k == nil {
 				t.Fatal(p)
 			}
 		}
@@ -228,7 +228,7 @@ func BenchmarkFind(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			if _, problem := r.Find(ctx, "b", true, token.HS256, now); problem != nil {
+			if _, problem := r.Find(ctx, "b", true, token.HS256, now, nobody); problem != nil {
 				b.Fatal(problem)
 			}
 		}

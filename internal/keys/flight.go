@@ -1,10 +1,19 @@
 package keys
 
-import "errors"
+import (
+	"errors"
+	"net/netip"
+)
+
+// wanted is what a token needs that is not known yet.
+type wanted struct {
+	kid  string       // empty: whatever a source has
+	from netip.Prefix // whose token it is; the zero value: nobody knows
+}
 
 // flight is one fetch that is under way. Whoever wants its outcome waits for done; err is set before that.
 type flight struct {
-	kid     string // what a key server is asked for; empty for a set
+	wanted  // what a key server is asked for; nothing for a set
 	done    chan struct{}
 	err     error
 	waiting int // guarded by the source's lock
@@ -13,7 +22,7 @@ type flight struct {
 // maxWaiting bounds those who wait for one fetch: with a server that hangs, and a flood, they would pile up.
 const maxWaiting = 256
 
-func newFlight(kid string) *flight { return &flight{kid: kid, done: make(chan struct{})} }
+func newFlight(w wanted) *flight { return &flight{wanted: w, done: make(chan struct{})} }
 
 // land tells everybody how it ended.
 func (f *flight) land(err error) {

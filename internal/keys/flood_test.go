@@ -59,7 +59,7 @@ func drown(t *testing.T, r *Ring, server *keyServer) {
 				time.Sleep(time.Until(due)) // the flood's own rhythm, not a wait for something
 				random := make([]byte, 32)
 				_, _ = rand.Read(random)
-				if _, p := r.Find(t.Context(), hex.EncodeToString(random), true, token.EdDSA, due); p == nil ||
+				if _, p := r.Find(t.Context(), hex.EncodeToString(random), true, token.EdDSA, due, nobody); p == nil ||
 					p.Code != reason.KeyUnavailable && p.Code != reason.KeyNotFound {
 					t.Errorf("got %v", p)
 				}
@@ -98,7 +98,7 @@ func timed(t *testing.T, r *Ring, known Info) time.Duration {
 		alg = token.HS256
 	}
 	begin := time.Now()
-	if _, p := r.Find(t.Context(), known.Kid, true, alg, begin); p != nil {
+	if _, p := r.Find(t.Context(), known.Kid, true, alg, begin, nobody); p != nil {
 		t.Errorf("the known key: %v", p)
 	}
 	return time.Since(begin)

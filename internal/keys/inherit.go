@@ -1,9 +1,6 @@
 package keys
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
 // Reading the config again must not lose the keys of a server that is down at that moment: a URL source that is in the
 // new config as it was in the old one goes on with what its predecessor knows. The first flight of the new one is
@@ -33,8 +30,7 @@ func (s *set) succeed(old *set) {
 	s.etag, s.left, s.err, s.failures = old.etag, old.left, old.err, old.failures
 	s.since, s.shown = old.since, old.shown
 	s.limiter = old.limiter.copy()
-	s.absent.until = maps.Clone(old.absent.until)
-	s.absent.seed = old.absent.seed
+	s.absent = old.absent.copy()
 }
 
 // inherit takes over from the first of rings that follows the same server.
@@ -60,8 +56,7 @@ func (s *asap) succeed(old *asap) {
 	}
 	s.err = old.err
 	s.limiter = old.limiter.copy()
-	s.absent.until = maps.Clone(old.absent.until)
-	s.absent.seed = old.absent.seed
+	s.absent = old.absent.copy()
 }
 
 // renewed is keys with what the new config says of them.

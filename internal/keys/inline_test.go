@@ -32,7 +32,7 @@ func TestOpen_APEMMayBeWrittenInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ring.Close()
-	if _, problem := ring.Find(context.Background(), "", false, token.Algorithm("EdDSA"), time.Now()); problem != nil {
+	if _, problem := ring.Find(context.Background(), "", false, token.Algorithm("EdDSA"), time.Now(), nobody); problem != nil {
 		t.Error(problem)
 	}
 	der, err = x509.MarshalPKCS8PrivateKey(private)

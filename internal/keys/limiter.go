@@ -1,7 +1,7 @@
 package keys
 
 import (
-	"hash/maphash"
+	"net/netip"
 	"time"
 )
 
@@ -9,19 +9,31 @@ import (
 // Its owner's lock guards it.
 type limiter struct {
 	pace
-	demanded time.Time   // when an unknown kid last caused a fetch
-	starts   []time.Time // the latest fetches, the oldest first; at most perMinute
+	demanded time.Time            // when an unknown kid last caused a fetch
+	starts   []time.Time          // the latest fetches, the oldest first; at most perMinute
+	vain     lately[netip.Prefix] // who had a fetch made that found nothing
 }
 
-// demand tells whether an unknown kid may cause a fetch at now, and counts it if so.
-func (l *limiter) demand(now time.Time) bool {
-	if !l.demanded.IsZero() && now.Sub(l.demanded) < l.floor || l.full(now) > 0 {
+func newLimiter(p pace) limiter { return limiter{pace: p, vain: newLately[netip.Prefix]()} }
+
+// demand tells whether an unknown kid may cause a fetch at now, and counts it if so. Whoever has had one in vain waits
+// twice as long as others do: with kids made up faster than others ask for theirs, one address would be first each time,
+// and keep out for as long as it liked whoever has a good one.
+func (l *limiter) demand(from netip.Prefix, now time.Time) bool {
+	floor := l.floor
+	if from.IsValid() && l.vain.has(from, now) {
+		floor *= 2
+	}
+	if !l.demanded.IsZero() && now.Sub(l.demanded) < floor || l.full(now) > 0 {
 		return false
 	}
 	l.demanded = now
 	l.started(now)
 	return true
 }
+
+// missed notes for whom a fetch was made that found nothing.
+func (l *limiter) missed(from netip.Prefix, now time.Time) { l.vain.add(from, now, now.Add(l.vainFor)) }
 
 // forgive takes back the last demand: it found a key, so it was no flood.
 func (l *limiter) forgive() {
@@ -48,45 +60,6 @@ func (l *limiter) started(now time.Time) {
 func (l *limiter) copy() limiter {
 	c := *l
 	c.starts = append([]time.Time(nil), l.starts...)
+	c.vain = l.vain.copy()
 	return c
-}
-
-// absent remembers for a while the kids that a source does not have. It keeps hashes under a seed of its own, and no
-// more than maxAbsent, so that strangers can neither fill memory with kids nor aim at one that they want forgotten.
-type absent struct {
-	seed  maphash.Seed
-	until map[uint64]time.Time
-}
-
-const maxAbsent = 4096
-
-func newAbsent() absent {
-	return absent{seed: maphash.MakeSeed(), until: make(map[uint64]time.Time)}
-}
-
-func (a *absent) has(kid string, now time.Time) bool {
-	until, ok := a.until[maphash.String(a.seed, kid)]
-	return ok && now.Before(until)
-}
-
-func (a *absent) add(kid string, now time.Time, until time.Time) {
-	if len(a.until) >= maxAbsent {
-		a.makeRoom(now)
-	}
-	a.until[maphash.String(a.seed, kid)] = until
-}
-
-// makeRoom drops what is over, and if that is nothing, any half.
-func (a *absent) makeRoom(now time.Time) {
-	for h, until := range a.until {
-		if !now.Before(until) {
-			delete(a.until, h)
-		}
-	}
-	for h := range a.until {
-		if len(a.until) <= maxAbsent/2 {
-			return
-		}
-		delete(a.until, h)
-	}
 }

@@ -79,7 +79,7 @@ func TestOpen_TakesEverySourceThatIsAFile(t *testing.T) {
 	for kid, alg := range map[string]token.Algorithm{"env": token.HS256, "file": token.HS256, "pem": token.EdDSA, "oct": token.HS256, "c": token.RS256} {
 		expect(t, r, kid, alg, kid)
 	}
-	if k, _ := r.Find(t.Context(), "file", true, token.HS256, time.Now()); string(k.Material.([]byte)) != secretB {
+	if k, _ := r.Find(t.Context(), "file", true, token.HS256, time.Now(), nobody); string(k.Material.([]byte)) != secretB {
 		t.Error("the newline is part of the secret")
 	}
 }

@@ -12,6 +12,7 @@ type pace struct {
 	perMinute int           // fetches of one source in any minute, whatever they are for
 	minute    time.Duration
 	absentFor time.Duration // how long a kid that a source does not have is not asked for again
+	vainFor   time.Duration // how long whoever had a key server asked in vain stands behind others
 	timeout   time.Duration // one fetch
 	// wait is how long one token may wait for a fetch: less than the 2 s that Prosody's module gives an answer, so that
 	// its user is told to try again and the module's connection is not lost.
@@ -30,6 +31,7 @@ var usual = pace{
 	perMinute:  13,
 	minute:     time.Minute,
 	absentFor:  time.Minute,
+	vainFor:    time.Hour,
 	timeout:    5 * time.Second,
 	wait:       1200 * time.Millisecond,
 	minFresh:   15 * time.Second,

@@ -58,10 +58,10 @@ type source interface {
 // remote is a source that may know a kid that has not been heard of yet.
 type remote interface {
 	source
-	// demand asks for kid ("": for whatever the source has) if that may be asked now. It never blocks.
-	demand(kid string) demand
-	// landed says what a flight that has ended means for kid.
-	landed(f *flight, kid string) demand
+	// demand asks for what is wanted if that may be asked now. It never blocks.
+	demand(w wanted) demand
+	// landed says what a flight that has ended means for what is wanted.
+	landed(f *flight, w wanted) demand
 	// defaults are the algorithms that keys of it that are not known yet may turn out to want.
 	defaults() []token.Algorithm
 	// run follows the source until ctx ends.

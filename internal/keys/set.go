@@ -22,7 +22,7 @@ type set struct {
 
 	mu       sync.Mutex
 	limiter  limiter
-	absent   absent
+	absent   lately[string]
 	flight   *flight
 	closed   bool
 	keys     []*Key
@@ -38,7 +38,7 @@ type set struct {
 
 // newSet makes a source whose first flight is booked already: a token that comes before the first answer waits for it.
 func newSet(r *Ring, f followed, decode decoder, predecessors []*Ring) *set {
-	s := &set{followed: f, ring: r, decode: decode, kick: make(chan struct{}, 1), limiter: limiter{pace: r.pace}, absent: newAbsent()}
+	s := &set{followed: f, ring: r, decode: decode, kick: make(chan struct{}, 1), limiter: newLimiter(r.pace), absent: newLately[string]()}
 	s.inherit(predecessors)
 	s.book(time.Now())
 	return s
@@ -77,19 +77,19 @@ func publicAlgorithms() []token.Algorithm {
 }
 
 // demand: without a kid only keys that have never been there are worth a wait.
-func (s *set) demand(kid string) demand {
+func (s *set) demand(w wanted) demand {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	switch {
-	case kid == "" && s.keys != nil && !s.unshown, kid != "" && s.absent.has(kid, now):
+	case w.kid == "" && s.keys != nil && !s.unshown, w.kid != "" && s.absent.has(w.kid, now):
 		return demand{absent: true}
 	case s.closed:
 		return demand{why: errClosed}
-	case s.flight == nil && !s.limiter.demand(now):
+	case s.flight == nil && !s.limiter.demand(w.from, now):
 		return demand{why: s.silence()}
 	case s.flight == nil:
-		s.flight = newFlight("")
+		s.flight = newFlight(wanted{})
 		nudge(s.kick)
 	}
 	return s.flight.join()
@@ -104,22 +104,23 @@ func (s *set) silence() error {
 }
 
 // landed: if the fetch went well and the kid is still not known, the source does not have it.
-func (s *set) landed(f *flight, kid string) demand {
-	if f.err != nil {
+func (s *set) landed(f *flight, w wanted) demand {
+	switch {
+	case f.err != nil:
 		return demand{why: f.err}
+	case w.kid == "":
+		return demand{absent: true}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if kid != "" {
-		now := time.Now()
-		s.absent.add(kid, now, now.Add(s.ring.pace.absentFor))
-	}
+	now := time.Now()
+	s.absent.add(w.kid, now, now.Add(s.ring.pace.absentFor))
 	return demand{absent: true}
 }
 
 // book starts a flight of the source's own accord.
 func (s *set) book(now time.Time) {
-	s.flight = newFlight("")
+	s.flight = newFlight(wanted{})
 	s.limiter.started(now)
 }
 

@@ -349,14 +349,14 @@ func TestSet_AKeyWithoutKidServesEveryKidThroughAnOutage(t *testing.T) {
 	r.Settle(t.Context())
 	server.say(status(http.StatusInternalServerError))
 	until(t, "the server is known to be down", func() bool { return errorsOf(r) != "" })
-	k, problem := r.Find(t.Context(), "any", true, token.EdDSA, time.Now())
+	k, problem := r.Find(t.Context(), "any", true, token.EdDSA, time.Now(), nobody)
 	if problem != nil {
 		t.Fatalf("%s: %s", problem.Code, problem.Detail)
 	}
 	if k.Doubt == nil || k.Doubt.Code != reason.KeyUnavailable {
 		t.Errorf("a signature that is not by this key would get %v", k.Doubt)
 	}
-	if k, _ := r.Find(t.Context(), "", false, token.EdDSA, time.Now()); k == nil || k.Doubt != nil {
+	if k, _ := r.Find(t.Context(), "", false, token.EdDSA, time.Now(), nobody); k == nil || k.Doubt != nil {
 		t.Errorf("a token without a kid gets %+v", k)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,6 +157,9 @@ func ring(t *testing.T, sources ...config.KeySource) *Ring {
 	return openRing(t, usual, nil, sources...)
 }
 
+// nobody is whose tokens those are of which it does not matter.
+var nobody netip.Prefix
+
 // find asks for kid ("-": the token names none) and gives the ID of the key, or the reason why there is none.
 func find(t *testing.T, r *Ring, kid string, alg token.Algorithm) (id string, detail string) {
 	t.Helper()
@@ -167,7 +171,7 @@ func findAt(ctx context.Context, r *Ring, kid string, alg token.Algorithm, now t
 	if !named {
 		kid = ""
 	}
-	k, p := r.Find(ctx, kid, named, alg, now)
+	k, p := r.Find(ctx, kid, named, alg, now, nobody)
 	switch {
 	case p != nil && k != nil:
 		return "both a key and a problem", p.Detail

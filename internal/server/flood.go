@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/usher-im/usher/internal/decide"
 )
 
 // floodWindow is how long bad tokens of an address are counted together, and the longest that it is then refused.
@@ -14,8 +16,8 @@ const floodWindow = time.Minute
 const maxAddresses = 1 << 16
 
 // flood counts the bad tokens of each address, and tells which address has sent too many. An address is what the
-// client's connection has (IPv6: its /64, which one subscriber has whole). Nobody else is ever harmed: tokens are not
-// counted against the issuer or user that they name.
+// client's connection has, of IPv6 its /64. Nobody else is ever harmed: tokens are not counted against the issuer or user
+// that they name.
 type flood struct {
 	limit int
 
@@ -31,7 +33,7 @@ func (f *flood) exceeded(address string, now time.Time) bool {
 	if f.limit == 0 {
 		return false
 	}
-	from, ok := subscriber(address)
+	from, ok := decide.Subscriber(address)
 	if !ok {
 		return false
 	}
@@ -46,7 +48,7 @@ func (f *flood) bad(address string, now time.Time) {
 	if f.limit == 0 {
 		return
 	}
-	from, ok := subscriber(address)
+	from, ok := decide.Subscriber(address)
 	if !ok {
 		return
 	}
@@ -64,17 +66,4 @@ func (f *flood) turn(now time.Time) {
 		clear(f.counts)
 		f.since = now
 	}
-}
-
-func subscriber(address string) (netip.Prefix, bool) {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return netip.Prefix{}, false
-	}
-	bits := 32
-	if ip = ip.Unmap().WithZone(""); ip.Is6() {
-		bits = 64
-	}
-	p, err := ip.Prefix(bits)
-	return p, err == nil
 }
