@@ -109,6 +109,7 @@ func (r *Ring) only(ctx context.Context, alg token.Algorithm, now time.Time) (*K
 
 // ask has the URLs look for what is wanted, and says why one could not be asked, if none of the others had the key.
 func (r *Ring) ask(ctx context.Context, w wanted, known func() choice) (choice, error) {
+	w.since = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.pace.wait)
 	defer cancel()
 	return r.askAll(ctx, r.remotes, w, known)

@@ -3,12 +3,14 @@ package keys
 import (
 	"errors"
 	"net/netip"
+	"time"
 )
 
 // wanted is what a token needs that is not known yet.
 type wanted struct {
-	kid  string       // empty: whatever a source has
-	from netip.Prefix // whose token it is; the zero value: nobody knows
+	kid   string       // empty: whatever a source has
+	from  netip.Prefix // whose token it is; the zero value: nobody knows
+	since time.Time
 }
 
 // flight is one fetch that is under way. Whoever wants its outcome waits for done; err is set before that.
@@ -16,7 +18,8 @@ type flight struct {
 	wanted  // what a key server is asked for; nothing for a set
 	done    chan struct{}
 	err     error
-	waiting int // guarded by the source's lock
+	waiting int       // guarded by the source's lock
+	sent    time.Time // what a set did not have then it may have had a moment later
 }
 
 // maxWaiting bounds those who wait for one fetch: with a server that hangs, and a flood, they would pile up.

@@ -1,6 +1,8 @@
 package keys
 
 import (
+	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -41,4 +43,30 @@ func TestSet_TheOrderOfItsKeysSaysNothing(t *testing.T) {
 	}
 	server.say(answer(jwks(c, a)))
 	until(t, "a key that goes voids it", func() bool { return r.Generation() != before })
+}
+
+// A kid that an issuer publishes, and at once uses, must not count as absent by an answer that is older than it is.
+func TestSet_AKidThatIsPublishedWhileAFetchIsUnderWayIsAskedForAgain(t *testing.T) {
+	a, b := member(newEd25519(), "kid", "a"), member(newEd25519(), "kid", "b")
+	asked, release := make(chan struct{}), make(chan struct{})
+	older, newer := answer(jwks(a)), answer(jwks(a, b))
+	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) { close(asked); <-release; older(w, r) })
+	r := ring(t, config.KeySource{JWKSURL: server.URL})
+	<-asked
+	server.say(newer)
+	got := make(chan string, 1)
+	go func() {
+		id, detail := findAt(context.Background(), r, "b", token.EdDSA, time.Now())
+		got <- id + detail
+	}()
+	s := r.remotes[0].(*set)
+	until(t, "it waits", func() bool { return s.waiters() == 1 })
+	close(release)
+	if id := <-got; id != "b" {
+		t.Errorf("got %s", id)
+	}
+	expect(t, r, "x", token.EdDSA, unavailableCode) // held back all the same
+	if n := len(server.visits()); n != 2 {
+		t.Errorf("%d fetches", n)
+	}
 }

@@ -103,13 +103,16 @@ func (s *set) silence() error {
 	return errHeld
 }
 
-// landed: if the fetch went well and the kid is still not known, the source does not have it.
+// landed: if the fetch went well and the kid is still not known, the source does not have it, or got it after it was asked:
+// a token that came later than that has it asked again.
 func (s *set) landed(f *flight, w wanted) demand {
 	switch {
 	case f.err != nil:
 		return demand{why: f.err}
 	case w.kid == "":
 		return demand{absent: true}
+	case f.sent.Before(w.since):
+		return s.demand(w)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,6 +160,7 @@ func (s *set) due() *flight {
 // fetch does the flight. Whoever waits for it is told when Find can see what it brought.
 func (s *set) fetch(ctx context.Context, f *flight) {
 	s.mu.Lock()
+	f.sent = time.Now()
 	etag := s.etag
 	s.mu.Unlock()
 	answer, err := s.ring.client.Get(ctx, s.url, etag)
