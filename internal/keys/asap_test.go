@@ -330,3 +330,31 @@ func TestASAP_OneAddressThatMakesUpKidsKeepsNobodyOut(t *testing.T) {
 		})
 	}
 }
+
+// What the set is about to bring must not use up what the key server may be asked for.
+func TestASAP_BesideASetIsAskedForWhatTheSetDoesNotHave(t *testing.T) {
+	asked, release := make(chan struct{}), make(chan struct{})
+	good := answer(jwks(member(newEd25519(), "kid", "s")))
+	set := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) { close(asked); <-release; good(w, r) })
+	keys := newKeyServer(t, newStore(map[string]string{"k": publicPEM(newEd25519())}, "").answer)
+	r := ring(t, config.KeySource{ASAPURL: keys.URL}, config.KeySource{JWKSURL: set.URL})
+	<-asked
+	var both sync.WaitGroup
+	for _, kid := range []string{"s", "k"} {
+		both.Go(func() { expect(t, r, kid, token.EdDSA, kid) })
+	}
+	waits := r.sets[0].(interface{ waiters() int })
+	until(t, "both wait", func() bool { return waits.waiters() == 2 })
+	close(release)
+	both.Wait()
+	if visits := keys.visits(); len(visits) != 1 || visits[0].path != hashed("k") {
+		t.Errorf("the key server was asked %+v", visits)
+	}
+}
+
+func TestASAP_BesideASetThatHangsIsAskedInTime(t *testing.T) {
+	set := newKeyServer(t, hang)
+	keys := newKeyServer(t, newStore(map[string]string{"k": publicPEM(newEd25519())}, "").answer)
+	r := ring(t, config.KeySource{JWKSURL: set.URL}, config.KeySource{ASAPURL: keys.URL})
+	expect(t, r, "k", token.EdDSA, "k")
+}

@@ -107,11 +107,20 @@ func (r *Ring) only(ctx context.Context, alg token.Algorithm, now time.Time) (*K
 	return nil, notFound("the token names no kid, and no key here serves a token without one")
 }
 
-// ask has the URLs look for what is wanted, and says why one could not be asked, if none of the others had the key.
+// ask has the URLs look for what is wanted, and says why one could not be asked, if none of the others had the key. Key
+// servers come after sets, unless those take their time: a kid of a set that is not there yet would use up what a key server
+// may be asked for.
 func (r *Ring) ask(ctx context.Context, w wanted, known func() choice) (choice, error) {
 	w.since = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.pace.wait)
 	defer cancel()
+	if len(r.sets) > 0 && len(r.sets) < len(r.remotes) {
+		first, cancel := context.WithTimeout(ctx, r.pace.wait/2)
+		defer cancel()
+		if c, _ := r.askAll(first, r.sets, w, known); !c.open() {
+			return c, nil
+		}
+	}
 	return r.askAll(ctx, r.remotes, w, known)
 }
 

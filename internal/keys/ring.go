@@ -31,6 +31,7 @@ type Options struct {
 type Ring struct {
 	sources []source
 	remotes []remote // those of sources that can be asked for a kid
+	sets    []remote // those of remotes that have all their kids at once
 
 	snap       atomic.Pointer[snapshot]
 	generation atomic.Uint64
@@ -99,6 +100,9 @@ func open(ctx context.Context, sources []config.KeySource, opt Options, p pace) 
 		r.ends = append(r.ends, cs.NotAfter)
 		if s, ok := s.(remote); ok {
 			r.remotes = append(r.remotes, s)
+		}
+		if s, ok := s.(*set); ok {
+			r.sets = append(r.sets, s)
 		}
 	}
 	r.snap.Store(r.take())
