@@ -33,7 +33,12 @@ func (r *Ring) Find(ctx context.Context, kid string, hasKid bool, alg token.Algo
 // named finds the key that a token names, or says why there is none.
 func (r *Ring) named(ctx context.Context, w wanted, alg token.Algorithm, now time.Time) (*Key, *reason.Problem) {
 	kid := w.kid
-	known := func() choice { return choose(r.snap.Load().named[kid], alg, now) }
+	known := func() choice {
+		s := r.snap.Load()
+		c := choose(s.named[kid], alg, now)
+		c.unread = s.unread
+		return c
+	}
 	c := known()
 	var why error
 	if c.open() && !alg.Symmetric() { // no URL brings a secret
@@ -44,6 +49,8 @@ func (r *Ring) named(ctx context.Context, w wanted, alg token.Algorithm, now tim
 		return c.key, nil
 	case c.rival != nil:
 		return nil, notFound("kid %s names two keys that fit %s (%s, %s); give each its own kid", material.Quote(kid), alg, c.key.Source, c.rival.Source)
+	case c.unfit != nil && c.unread && why != nil:
+		return nil, unavailable("kid %s: %v, and a source that may have another of that name cannot be asked: %v", material.Quote(kid), c.unfit, why)
 	case c.unfit != nil:
 		return nil, notAllowed("kid %s: %v", material.Quote(kid), c.unfit)
 	case why != nil:

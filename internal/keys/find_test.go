@@ -135,6 +135,18 @@ func TestFind_OneKidForTwoKeysChoosesTheOneThatFits(t *testing.T) {
 	expect(t, twice, "x", token.HS256, notFoundCode)
 }
 
+// A secret and a key of a set share a name while an issuer changes from the one to the other.
+func TestFind_AKeyThatDoesNotFitIsNoVerdictWhileASetIsNotRead(t *testing.T) {
+	server := newKeyServer(t, status(503))
+	r := openRing(t, quick(), nil, config.KeySource{Secret: secretA, Kid: "x"}, config.KeySource{PEM: fileWith(t, publicPEM(oneRSA())), Kid: "r"}, config.KeySource{JWKSURL: server.URL})
+	expect(t, r, "x", token.EdDSA, unavailableCode)
+	expect(t, r, "x", token.HS256, "x")
+	expect(t, r, "r", token.HS256, notAllowedCode) // no set brings a secret
+	server.say(answer(jwks(member(newEd25519(), "kid", "x"))))
+	until(t, "the key serves", func() bool { id, _ := find(t, r, "x", token.EdDSA); return id == "x" })
+	expect(t, r, "x", token.RS256, notAllowedCode)
+}
+
 func TestFind_KidIsNeverAPath(t *testing.T) {
 	r := ring(t, config.KeySource{Secret: secretA, Kid: "a"}, config.KeySource{Secret: secretB, Kid: "b"})
 	for _, kid := range []string{"../a", "a\x00", "A", "a ", `"a"`, strings.Repeat("a", 5000)} {

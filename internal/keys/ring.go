@@ -140,8 +140,13 @@ func (r *Ring) DefaultAlgorithms() []token.Algorithm { return r.snap.Load().defa
 // take makes a snapshot of what the sources hold now.
 func (r *Ring) take() *snapshot {
 	var all []*Key
+	unread := false
 	for _, s := range r.sources {
-		all = append(all, s.current()...)
+		keys := s.current()
+		all = append(all, keys...)
+		if _, ok := s.(*set); ok && keys == nil {
+			unread = true
+		}
 	}
 	wanted := make(map[token.Algorithm]bool)
 	for _, s := range r.remotes {
@@ -149,7 +154,9 @@ func (r *Ring) take() *snapshot {
 			wanted[alg] = true
 		}
 	}
-	return newSnapshot(all, wanted)
+	s := newSnapshot(all, wanted)
+	s.unread = unread
+	return s
 }
 
 // rebuild takes over what the sources hold now. Find sees the new keys before the generation moves: whoever read the

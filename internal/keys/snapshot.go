@@ -13,6 +13,7 @@ type snapshot struct {
 	nameless map[token.Algorithm][]*Key // keys without a kid, by the algorithms that they serve
 	fitting  map[token.Algorithm][]*Key // keys that may serve a token without a kid
 	defaults []token.Algorithm
+	unread   bool          // there is a set whose keys are not known yet
 	replaced chan struct{} // closed when another snapshot takes its place
 }
 
@@ -102,6 +103,7 @@ type choice struct {
 	rival   *Key  // a second key, other than key, that fits as well
 	expired *Key  // the last candidate that is past its end
 	unfit   error // why the last candidate does not serve the algorithm
+	unread  bool  // a set that has not been read may hold another candidate
 }
 
 // choose looks for the one live key among candidates that serves alg.
@@ -131,7 +133,7 @@ func choose(candidates []*Key, alg token.Algorithm, now time.Time) choice {
 func (c choice) settled() bool { return c.key != nil && c.rival == nil }
 
 // open: nothing that is known so far says anything about the token, so another source may.
-func (c choice) open() bool { return c.key == nil && c.unfit == nil }
+func (c choice) open() bool { return c.key == nil && (c.unfit == nil || c.unread) }
 
 // onlyNameless tells whether every key that would be tried at now is without a kid, so that naming one changes nothing.
 func (s *snapshot) onlyNameless(now time.Time) bool {
