@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
@@ -100,6 +102,14 @@ func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 	app.Use(gate)
 	for _, r := range routes {
 		app.Add(r.Method, r.Path, s.bounded(r))
+	}
+	answer := app.Server().Handler
+	app.Server().Handler = func(c *fasthttp.RequestCtx) {
+		// A method that nobody knows fares as one that no path takes: fiber would answer it in words of its own.
+		if !c.IsPost() && !c.IsGet() && !slices.Contains(fiber.DefaultMethods, string(c.Method())) {
+			c.Request.Header.SetMethod(fiber.MethodTrace)
+		}
+		answer(c)
 	}
 	return app
 }
@@ -194,6 +204,8 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 		return problem(c, own.Code, "not-found", "There is nothing at this path. See GET /v1/openapi.json on the admin listener.")
 	case errors.As(err, &own) && own.Code == fiber.StatusRequestEntityTooLarge:
 		return s.tooLong(c)
+	case errors.As(err, &own) && own.Code == fiber.StatusRequestHeaderFieldsTooLarge:
+		return problem(c, own.Code, "bad-request", fmt.Sprintf("The URL and the headers have more than %d bytes together: send less in them.", fiber.DefaultReadBufferSize))
 	case errors.As(err, &own) && own.Code == fiber.StatusBadGateway:
 		return nil // so fiber calls a connection that broke: nobody is there to answer, and most have only looked whether we listen
 	case errors.As(err, &own) && own.Code < 500:
