@@ -52,9 +52,10 @@ func (g *guard) bodyLimit(most int) func(*fasthttp.RequestHeader) fasthttp.Reque
 
 // caller is whose credential a request shows, if it shows one.
 func (g *guard) caller(h *fasthttp.RequestHeader) (who credential.Credential, known, shown bool) {
-	secret, shown := strings.CutPrefix(utils.UnsafeString(h.Peek(fiber.HeaderAuthorization)), "Bearer ")
-	if shown {
-		who, known = g.credentials.Authenticate(secret, time.Now())
+	// A scheme is written in any case, and spaces follow it (RFC 9110, section 11.4).
+	scheme, secret, shown := strings.Cut(utils.UnsafeString(h.Peek(fiber.HeaderAuthorization)), " ")
+	if shown = shown && strings.EqualFold(scheme, "Bearer"); shown {
+		who, known = g.credentials.Authenticate(strings.TrimLeft(secret, " "), time.Now())
 	}
 	return who, known, shown
 }
@@ -75,10 +76,13 @@ func (g *guard) refuses(c *fiber.Ctx, roles []credential.Role) (bool, error) {
 
 // enough names the roles that would do.
 func enough(roles []credential.Role) string {
-	if roles[0] == credential.Admin {
-		return string(credential.Admin)
+	names := ""
+	for _, role := range roles {
+		if role != credential.Admin {
+			names += string(role) + " or "
+		}
 	}
-	return string(roles[0]) + " or " + string(credential.Admin)
+	return names + string(credential.Admin)
 }
 
 // refuseUnknown answers a caller who shows no credential, or none that is known; asked is what the audit is told that it

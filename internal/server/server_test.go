@@ -414,6 +414,9 @@ func TestGuard_CredentialsAndRoles(t *testing.T) {
 	if r := get(header("Authorization", "Bearer "+auditor)); r.status != 200 || !strings.Contains(r.raw, "usher_feed_followers") {
 		t.Errorf("the right role: %+v", r)
 	}
+	if r := get(header("Authorization", "bearer  "+auditor)); r.status != 200 {
+		t.Errorf("its scheme in small letters: %+v", r)
+	}
 	events := n.audit.all()
 	if len(events) != 2 || events[0].Kind != audit.Admin || events[1].Actor != "cred:asker" {
 		t.Errorf("refused callers are audited: %+v", events)
