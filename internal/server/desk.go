@@ -77,7 +77,7 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 		return badRevocation(c, detail)
 	}
 	asked, many := in.Items, true
-	if len(asked) == 0 {
+	if in.Items == nil {
 		asked, many = []intake.Request{in.Request}, false
 	}
 	if len(asked) > batchMost {
@@ -130,6 +130,13 @@ func readRevocations(body []byte, in *revocationsAsked) (detail string) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return "Send " + form + ", and nothing after it."
 	}
+	switch {
+	case in.Items == nil:
+	case len(in.Items) == 0:
+		return "There is nothing in items: send " + form + "."
+	case in.Request != intake.Request{}:
+		return "Beside items only dry_run has a meaning: write all else into each of the items."
+	}
 	return ""
 }
 
@@ -156,23 +163,26 @@ type revocationsFound struct {
 }
 
 func (d *Desk) list(c *fiber.Ctx) error {
-	for name := range c.Queries() {
+	v, err := parameters(c)
+	if err != nil {
+		return badRevocation(c, sentence(err))
+	}
+	for name := range v {
 		if !slices.Contains([]string{"selector", "issuer", "value", "actor", "cursor", "limit"}, name) {
 			return badRevocation(c, "There is no parameter "+audit.Clean(name)+": they are selector, issuer, value, actor, cursor and limit.")
 		}
 	}
 	q := revocation.Query{
-		Selector: revocation.Selector(c.Query("selector")), Issuer: c.Query("issuer"), Value: c.Query("value"),
-		Actor: c.Query("actor"), Cursor: c.Query("cursor"),
+		Selector: revocation.Selector(v["selector"]), Issuer: v["issuer"], Value: v["value"], Actor: v["actor"], Cursor: v["cursor"],
 	}
-	if text := c.Query("limit"); text != "" {
+	if text := v["limit"]; text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
+		if err != nil || n < 1 || n > 1000 {
 			return badRevocation(c, "limit is a number from 1 to 1000.")
 		}
 		q.Limit = n
 	}
-	q, err := q.Prepared()
+	q, err = q.Prepared()
 	if err != nil {
 		return badRevocation(c, sentence(err))
 	}

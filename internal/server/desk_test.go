@@ -115,6 +115,9 @@ func TestRevocations_RolesAreHeldTo(t *testing.T) {
 			t.Errorf("%s %s as %s: %d", c.method, c.path, c.role, r.status)
 		}
 	}
+	if r := n.as(credential.Verify, "GET", "/v1/revocations", ""); !strings.Contains(r.raw, "one with role audit or revoke or admin.") {
+		t.Errorf("not all roles that do are named: %s", r.raw)
+	}
 }
 
 func TestRevocations_MistakesAreOneSentence(t *testing.T) {
@@ -130,7 +133,10 @@ func TestRevocations_MistakesAreOneSentence(t *testing.T) {
 		`{"selector":"room","value":"x","issued_before":"soon"}`:          "The value of issued_before is not a time",
 		`{"selector":"room","value":"x","expires_at":"2000-01-01"}`:       "would have expired",
 		`{"items":[{"selector":"room","value":"x"},{"selector":"room"}]}`: "Item 1",
-		`{"items":[` + strings.Repeat(`{},`, 1000) + `{}]}`:               "At most 1000",
+		`{"items":[]}`: "There is nothing in items",
+		`{"items":[{"selector":"room","value":"x"}],"expires_at":"7d"}`:             "write all else into each of the items",
+		`{"items":[{"selector":"room","value":"x"}],"selector":"room","value":"y"}`: "write all else into each of the items",
+		`{"items":[` + strings.Repeat(`{},`, 1000) + `{}]}`:                         "At most 1000",
 	} {
 		r := n.as(credential.Revoke, "POST", "/v1/revocations", body)
 		if r.status != 400 || !strings.Contains(fmt.Sprint(r.body["detail"]), says) || strings.Contains(r.raw, "eyJ") {
@@ -141,7 +147,8 @@ func TestRevocations_MistakesAreOneSentence(t *testing.T) {
 		t.Errorf("something was revoked: %s", r.raw)
 	}
 	for path, says := range map[string]string{
-		"?cursor=x": "cursor", "?limit=many": "limit", "?limit=0": "limit", "?selector=session": "use token", "?isuer=my-app": "There is no parameter isuer", "?selector=token&value=eyJ.a.b": "fingerprint",
+		"?cursor=x": "cursor", "?limit=many": "limit", "?limit=0": "limit", "?limit=1001": "limit is a number from 1 to 1000", "?selector=jti&selector=room": "Selector: it stands twice",
+		"?selector=session": "use token", "?isuer=my-app": "There is no parameter isuer", "?selector=token&value=eyJ.a.b": "fingerprint",
 	} {
 		if r := n.as(credential.Audit, "GET", "/v1/revocations"+path, ""); r.status != 400 || !strings.Contains(r.raw, says) || strings.Contains(r.raw, "eyJ") {
 			t.Errorf("%s: %+v", path, r)
@@ -221,6 +228,7 @@ func TestOAuthRevoke_IsRFC7009(t *testing.T) {
 		n.as(credential.Revoke, "POST", "/oauth/revoke", none, asForm),
 		n.as(credential.Revoke, "POST", "/oauth/revoke", `{"token":"x"}`),
 		n.as(credential.Revoke, "POST", "/oauth/revoke?"+body, "", asForm),
+		n.as(credential.Revoke, "POST", "/oauth/revoke", fromFile+"&token=another", asForm), // which of them?
 	} {
 		if r.status != 400 || r.body["error"] != "invalid_request" {
 			t.Errorf("without a token: %+v", r)
@@ -235,6 +243,10 @@ func TestIntrospect_IsRFC7662(t *testing.T) {
 	r := n.as(credential.Verify, "POST", "/oauth/introspect", body, asForm)
 	if r.status != 200 || r.body["active"] != true || r.body["iss"] != "my-app" || r.body["sub"] != "meet.example.com" || r.body["aud"] != "jitsi" || r.body["jti"] != "a" || r.body["exp"] == nil {
 		t.Fatalf("an active token: %+v", r)
+	}
+	fromFile, _ := form("token", raw+"\n")
+	if r := n.as(credential.Verify, "POST", "/oauth/introspect", fromFile, asForm); r.body["active"] != true {
+		t.Errorf("as a file holds it: %+v", r)
 	}
 	forged, _ := form("token", raw[:len(raw)-6]+"AAAAAA")
 	nonsense, _ := form("token", "nonsense")

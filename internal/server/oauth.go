@@ -21,12 +21,17 @@ func oauthError(c *fiber.Ctx, status int, code, description string) error {
 	return c.Status(status).JSON(fiber.Map{"error": code, "error_description": description})
 }
 
-// formToken is the token of a form; a token in the URL is not looked at, for logs would keep it.
+// formToken is the one token of a form, without the end of the line that it was in a file; a token in the URL is not looked
+// at, for logs would keep it.
 func formToken(c *fiber.Ctx) (string, bool) {
 	if mediaType, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), fiber.MIMEApplicationForm) {
 		return "", false
 	}
-	raw := string(c.Request().PostArgs().Peek("token"))
+	tokens := c.Request().PostArgs().PeekMulti("token")
+	if len(tokens) != 1 {
+		return "", false
+	}
+	raw := strings.TrimSpace(string(tokens[0]))
 	return raw, raw != ""
 }
 
@@ -35,9 +40,8 @@ func formToken(c *fiber.Ctx) (string, bool) {
 func (d *Desk) oauthRevoke(c *fiber.Ctx) error {
 	raw, ok := formToken(c)
 	if !ok {
-		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "Send the token as a form: token=…")
+		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "Send one token as a form: token=…")
 	}
-	raw = strings.TrimSpace(raw) // a file's last line has an end
 	if _, isToken := token.FingerprintOf(raw); !isToken {
 		return c.SendStatus(fiber.StatusOK)
 	}
@@ -74,7 +78,7 @@ type introspection struct {
 func (d *Desk) introspect(c *fiber.Ctx) error {
 	raw, ok := formToken(c)
 	if !ok {
-		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "Send the token as a form: token=…, and profile=… or host=… where there are several.")
+		return oauthError(c, fiber.StatusBadRequest, "invalid_request", "Send one token as a form: token=…, and profile=… or host=… where there are several.")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
