@@ -69,7 +69,7 @@ func (a asked) get(ctx context.Context, id string) (audit.Event, bool, error) {
 	if errors.As(err, &p) && p.status == http.StatusNotFound && p.kind == "event-unknown" {
 		return e, false, nil
 	}
-	return e, err == nil, err
+	return e, err == nil && e.ID != "", err // an id that is empty, or a dot, is answered with another path's answer
 }
 
 func (a asked) counts(ctx context.Context, v inquiry.Values) ([]audit.Count, error) {

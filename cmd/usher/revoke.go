@@ -159,8 +159,12 @@ func lines(s streams, path string) (all []string, err error) {
 	defer f.Close()
 	scanner := bufio.NewScanner(f)
 	scanner.Buffer(nil, longestLine)
-	for scanner.Scan() {
-		if line := strings.TrimSpace(scanner.Text()); line != "" {
+	for n := 0; scanner.Scan(); n++ {
+		text := scanner.Text()
+		if n == 0 {
+			text = strings.TrimPrefix(text, "\ufeff") // a mark of some editors and spreadsheets, and nobody's name begins with it
+		}
+		if line := strings.TrimSpace(text); line != "" {
 			all = append(all, line)
 		}
 	}

@@ -77,12 +77,19 @@ func (d askedDesk) list(ctx context.Context, q revocation.Query) (page revocatio
 	return revocation.Page{Items: out.Items, Next: out.Next}, mistaken(err)
 }
 
+// get and lift ask for what is an id alone: without one, or with one that steers the path, another path would answer.
 func (d askedDesk) get(ctx context.Context, id string) (r revocation.Revocation, err error) {
+	if _, ok := revocation.ParseKey(id); !ok {
+		return r, revocation.ErrNotFound
+	}
 	_, err = d.do(ctx, http.MethodGet, "/v1/revocations/"+url.PathEscape(id), nil, &r)
 	return r, err
 }
 
 func (d askedDesk) lift(ctx context.Context, id string) (a deskAnswer, err error) {
+	if _, ok := revocation.ParseKey(id); !ok {
+		return a, revocation.ErrNotFound
+	}
 	_, err = d.do(ctx, http.MethodDelete, "/v1/revocations/"+url.PathEscape(id), nil, &a)
 	return a, err
 }
@@ -94,4 +101,10 @@ func mistaken(err error) error {
 		return &failure{exitUsage, err}
 	}
 	return err
+}
+
+// absent says that there is no such revocation, whoever was asked.
+func absent(err error) bool {
+	var p *problemError
+	return errors.Is(err, revocation.ErrNotFound) || errors.As(err, &p) && p.kind == "no-such-revocation"
 }

@@ -138,9 +138,15 @@ func (cmd *revokeLiftCmd) Run(ctx context.Context, c *commands, s streams) error
 		return err
 	}
 	defer d.close()
+	missing := 0
 	for _, id := range cmd.ID {
 		a, err := d.lift(ctx, id)
-		if err != nil {
+		switch {
+		case absent(err) && len(cmd.ID) > 1: // the others are to be lifted all the same
+			missing++
+			fmt.Fprintf(s.err, "%s: %v\n", audit.Clean(id), err)
+			continue
+		case err != nil:
 			return fmt.Errorf("%s: %w", audit.Clean(id), err)
 		}
 		if !a.Replicated {
@@ -154,6 +160,9 @@ func (cmd *revokeLiftCmd) Run(ctx context.Context, c *commands, s streams) error
 		if err != nil {
 			return err
 		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("%d of %d revocations were not there, the others are lifted", missing, len(cmd.ID))
 	}
 	return nil
 }

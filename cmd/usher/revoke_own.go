@@ -79,14 +79,13 @@ func (d *ownDesk) close() {
 
 func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun bool) ([]deskAnswer, error) {
 	now := time.Now()
+	rs, cautions, err := intake.Revocations(asked, d.cfg, d.actor, now)
+	if err != nil {
+		return nil, &failure{exitUsage, err}
+	}
 	answers := make([]deskAnswer, len(asked))
-	rs := make([]revocation.Revocation, len(asked))
-	for i, q := range asked {
-		r, cautions, err := q.Revocation(d.cfg, d.actor, now)
-		if err != nil {
-			return nil, &failure{exitUsage, err}
-		}
-		rs[i], answers[i] = r, deskAnswer{Revocation: r, Cautions: cautions}
+	for i := range rs {
+		answers[i] = deskAnswer{Revocation: rs[i], Cautions: cautions[i]}
 	}
 	if dryRun {
 		return answers, d.preview(answers, now)

@@ -11,7 +11,7 @@ import (
 // What stores answer where there is nothing to give.
 var (
 	// ErrNotFound: no revocation has this id.
-	ErrNotFound = errors.New("there is no such revocation")
+	ErrNotFound = errors.New("there is no revocation with this id: it was lifted, has expired, or never was")
 	// ErrCursor: a page was asked for with a cursor that no page gave.
 	ErrCursor = errors.New("this cursor is not one that a list gave: start again without it")
 )

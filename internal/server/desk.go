@@ -84,16 +84,9 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 		return badRevocation(c, fmt.Sprintf("At most %d items go into one request; send the rest in the next.", batchMost))
 	}
 	now := time.Now()
-	rs := make([]revocation.Revocation, len(asked))
-	cautions := make([][]string, len(asked))
-	for i, q := range asked {
-		var err error
-		if rs[i], cautions[i], err = q.Revocation(d.Config(), Actor(c), now); err != nil {
-			if many {
-				err = fmt.Errorf("item %d: %w; none of the items was revoked", i, err)
-			}
-			return badRevocation(c, sentence(err))
-		}
+	rs, cautions, err := intake.Revocations(asked, d.Config(), Actor(c), now)
+	if err != nil {
+		return badRevocation(c, sentence(err))
 	}
 	if in.DryRun {
 		return d.dryRun(c, rs, cautions, many, now)

@@ -48,6 +48,19 @@ func (q Request) Revocation(cfg *config.Config, actor string, now time.Time) (r 
 	return r, caution(r, cfg), nil
 }
 
+// Revocations is what many requests come to, each with its cautions. An error says which of them is the mistake.
+func Revocations(asked []Request, cfg *config.Config, actor string, now time.Time) (rs []revocation.Revocation, cautions [][]string, err error) {
+	rs, cautions = make([]revocation.Revocation, len(asked)), make([][]string, len(asked))
+	for i, q := range asked {
+		if rs[i], cautions[i], err = q.Revocation(cfg, actor, now); err != nil && len(asked) > 1 {
+			return nil, nil, fmt.Errorf("item %d: %w; none of the items was revoked", i, err)
+		} else if err != nil {
+			return nil, nil, err
+		}
+	}
+	return rs, cautions, nil
+}
+
 func caution(r revocation.Revocation, cfg *config.Config) (says []string) {
 	if r.Selector == revocation.SelectKey && !r.IssuedBefore.IsZero() {
 		says = append(says, "whoever holds a leaked key can write any iat into a token: with issued_before the key stays usable for forged tokens")
