@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -34,6 +35,9 @@ type client struct {
 func (n *node) client(c *commands, s streams) (*client, error) {
 	path := os.Getenv("USHER_CREDENTIAL_FILE")
 	base := strings.TrimSuffix(n.Server, "/")
+	if u, err := url.Parse(base); base != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "") {
+		return nil, usage("--server (or $USHER_SERVER) must be a URL such as http://127.0.0.1:9161, not %q", n.Server)
+	}
 	transport := http.DefaultTransport
 	if base == "" || path == "" {
 		cfg, err := c.load(streams{in: s.in, out: s.out, err: io.Discard})
@@ -58,6 +62,8 @@ func (n *node) client(c *commands, s streams) (*client, error) {
 		return nil, fmt.Errorf("the credential %s may not be read by this user: run as usher's own user, or name another with $USHER_CREDENTIAL_FILE", path)
 	case err != nil:
 		return nil, fmt.Errorf("the credential cannot be read: %w", err)
+	case secret == "" || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }): // no header takes it
+		return nil, fmt.Errorf("%s holds no credential: it is one line, as `usher credential create` prints it", path)
 	}
 	return &client{base: base, secret: secret, http: &http.Client{Transport: transport}}, nil
 }

@@ -21,12 +21,12 @@ func TestInput_EndsAtASignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, word := range map[string]string{
-		"token explain":                           "interrupted",
-		"revoke --offline --token-stdin":          "interrupted",
-		"revoke --offline --from - --as user":     "interrupted",
-		"revoke import --offline -":               "interrupted",
-		"audit --offline --token-stdin":           "interrupted",
-		"audit erase --user ada --server http://": "nothing was erased",
+		"token explain":                                      "interrupted",
+		"revoke --offline --token-stdin":                     "interrupted",
+		"revoke --offline --from - --as user":                "interrupted",
+		"revoke import --offline -":                          "interrupted",
+		"audit --offline --token-stdin":                      "interrupted",
+		"audit erase --user ada --server http://127.0.0.1:1": "nothing was erased",
 	} {
 		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 			cmd := exec.Command(usher, strings.Fields(line)...)

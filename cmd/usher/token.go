@@ -36,7 +36,7 @@ func (t *tokenInput) read(s streams) (string, error) {
 	}
 	raw := strings.TrimSpace(string(b))
 	if raw == "" {
-		return "", usage("there is no token on %s: pipe one in, or name a file with --token-file", name)
+		return "", usage("there is no token on %s: put one there", name)
 	}
 	return raw, nil
 }
