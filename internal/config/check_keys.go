@@ -97,6 +97,10 @@ func (r *report) keyURL(path, text string, allowHTTP bool) {
 	case u.User != nil:
 		r.fault(path, "%s has a user or password in it, which is not supported; publish the keys without, they are public", path)
 	case u.Scheme == "http" && !loopback(u.Hostname()) && !allowHTTP:
-		r.fault(path, "%s is plain http off loopback, so whoever sits between could replace the keys; use https, or set allow_http: true on the issuer", path)
+		override := "allow_http: true on the issuer"
+		if r.places.file == "" {
+			override = allowPlainHTTP + "=true"
+		}
+		r.fault(path, "%s is plain http off loopback, so whoever sits between could replace the keys; use https, or set %s", path, override)
 	}
 }

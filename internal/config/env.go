@@ -21,7 +21,7 @@ func environment(list []string) variables {
 }
 
 // Variables of this prefix that are not keys of the config.
-var reservedVariables = []string{"USHER_CONFIG", "USHER_SERVER", "USHER_CREDENTIAL_FILE", allowShortSecret}
+var reservedVariables = []string{"USHER_CONFIG", "USHER_SERVER", "USHER_CREDENTIAL_FILE", allowShortSecret, allowPlainHTTP}
 
 // kubernetesVariable matches what Kubernetes sets in every pod for a Service named usher or usher-something; a warning
 // for each of these would hide the ones that matter.

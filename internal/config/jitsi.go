@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// allowShortSecret is the override for an old short JWT_APP_SECRET, beside the issuers' own allow_short_secret.
-const allowShortSecret = "USHER_ALLOW_SHORT_SECRET"
+// Overrides beside the JWT_* variables, for the issuers' own allow_short_secret and allow_http.
+const (
+	allowShortSecret = "USHER_ALLOW_SHORT_SECRET"
+	allowPlainHTTP   = "USHER_ALLOW_HTTP"
+)
 
 // jitsiVariables are docker-jitsi-meet's variables that say how tokens are checked there (its prosody/rootfs/defaults/
 // conf.d/jitsi-meet.cfg.lua turns them into the options of mod_auth_token).
@@ -62,6 +65,7 @@ func (r *report) jitsi(cfg *Config, env variables) {
 		iss.Subjects = []string{Any}
 		iss.Audiences = r.jitsiAudiences(env, i == 0)
 		iss.AllowShortSecret = env[allowShortSecret] != "" && r.jitsiSwitch(env, allowShortSecret, path)
+		iss.AllowHTTP = env[allowPlainHTTP] != "" && r.jitsiSwitch(env, allowPlainHTTP, path)
 		if alg := env["JWT_SIGN_TYPE"]; alg != "" {
 			iss.Algorithms = []string{alg}
 		}
@@ -80,6 +84,7 @@ func (r *report) jitsiPlaces(env variables, path string) {
 	r.places.at[path+".audiences"] = place{variable: "JWT_ACCEPTED_AUDIENCES"}
 	r.places.at[path+".algorithms"] = place{variable: "JWT_SIGN_TYPE"}
 	r.places.at[path+".allow_short_secret"] = place{variable: allowShortSecret}
+	r.places.at[path+".allow_http"] = place{variable: allowPlainHTTP}
 	source := "JWT_APP_SECRET"
 	for _, name := range []string{"JWT_APP_SECRET_FILE", "JWT_ASAP_KEYSERVER"} {
 		if env[name] != "" {

@@ -17,7 +17,7 @@ func Secret(value []byte, allowShort bool) (Key, error) {
 	}
 	if len(value) < minSecret && !allowShort {
 		return Key{}, fmt.Errorf("the secret has %d bytes, and one under %d can be guessed from a single token; "+
-			"use a longer one (openssl rand -base64 48), or set allow_short_secret: true on the issuer", len(value), minSecret)
+			"use a longer one (openssl rand -base64 48), or set allow_short_secret: true on the issuer (where JWT_* variables are the config: USHER_ALLOW_SHORT_SECRET=true)", len(value), minSecret)
 	}
 	return Key{Value: bytes.Clone(value)}, nil
 }

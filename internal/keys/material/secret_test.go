@@ -7,7 +7,7 @@ import (
 
 func TestSecret_ShortOnesAreRefusedByNameOfTheOverride(t *testing.T) {
 	_, err := Secret([]byte(strings.Repeat("x", 31)), false)
-	if err == nil || !strings.Contains(err.Error(), "allow_short_secret") || strings.Contains(err.Error(), "xxx") {
+	if err == nil || !strings.Contains(err.Error(), "allow_short_secret") || !strings.Contains(err.Error(), "USHER_ALLOW_SHORT_SECRET=true") || strings.Contains(err.Error(), "xxx") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := Secret([]byte(strings.Repeat("x", 32)), false); err != nil {
