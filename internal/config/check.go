@@ -143,6 +143,9 @@ func (r *report) checkRedis(c *Redis) {
 	if len(ways) != 1 && !r.wrong("redis") {
 		r.fault("redis", "redis needs one of url, sentinel and cluster, and %s; keep one, or remove redis for the embedded store", howMany(ways))
 	}
+	if c.DB != 0 && c.Sentinel == nil && len(ways) == 1 {
+		r.fault("redis.db", "redis.db has no effect beside %s; a url ends with the database's number, such as /3, and a cluster has but one", ways[0])
+	}
 	if c.URL != "" {
 		r.redisURL(c)
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -147,7 +148,11 @@ func (d *decoder) list(f field, n ast.Node, v reflect.Value, path string) {
 	if !ok {
 		hint := like(f)
 		if s, single := scalarOf(n); single && s.typed == "" && s.text != "" {
-			hint = fmt.Sprintf(": write %s: [%s]", f.name, s.text)
+			text := s.text
+			if strings.ContainsAny(text, "*&!#%@`[]{}|>") { // bare it would mean something else to YAML
+				text = strconv.Quote(text)
+			}
+			hint = fmt.Sprintf(": write %s: [%s]", f.name, text)
 		}
 		d.misfit(path, "a list"+hint, n)
 		return
