@@ -28,6 +28,9 @@ func (cmd *backupCmd) Run(ctx context.Context, c *commands, s streams) error {
 	if cfg.Redis != nil {
 		return usage("redis (%s) is set, so that nothing is embedded: back Redis up by its own means", cfg.Where("redis"))
 	}
+	if cmd.File == "-" {
+		return usage("a backup is made as a file: name one, for nothing goes to stdout")
+	}
 	if _, err := os.Lstat(cmd.File); err == nil {
 		return fmt.Errorf("%s is there already: name another file, or move it away", cmd.File)
 	}

@@ -176,7 +176,17 @@ func lines(s streams, path string) (all []string, err error) {
 
 // tell says what became of one.
 func tell(s streams, a deskAnswer, asJSON, dryRun bool) error {
-	if asJSON {
+	switch {
+	case asJSON && dryRun: // nobody knows whether it would be new
+		return json.NewEncoder(s.out).Encode(struct {
+			revocation.Revocation
+			Cautions []string  `json:"cautions,omitempty"`
+			DryRun   bool      `json:"dry_run"`
+			Sessions *int      `json:"sessions,omitempty"`
+			Since    time.Time `json:"since"`
+			AtLeast  bool      `json:"at_least,omitempty"`
+		}{a.Revocation, a.Cautions, a.DryRun, a.Sessions, a.Since, a.AtLeast})
+	case asJSON:
 		return json.NewEncoder(s.out).Encode(a)
 	}
 	_, err := fmt.Fprintln(s.out, sentenceOf(a, dryRun))

@@ -20,16 +20,16 @@ type tokenMintCmd struct {
 	Key     string   `required:"" help:"File with the secret, or with a private key as PEM." placeholder:"FILE" type:"path"`
 	Kid     string   `help:"Key id for the header." placeholder:"KID"`
 	Iss     string   `help:"Issuer."`
-	Aud     []string `help:"Audience; repeat for several."`
+	Aud     []string `help:"Audience; repeat for several." sep:"none"`
 	Sub     string   `help:"Subject: the deployment's domain, or a tenant."`
-	Room    []string `help:"Room; repeat for several."`
+	Room    []string `help:"Room; repeat for several." sep:"none"`
 	Exp     string   `default:"1h" help:"When it runs out: 1h from now, an RFC 3339 time, or none."`
 	Nbf     string   `help:"When it begins: as --exp."`
 	Iat     string   `default:"0s" help:"When it was issued: as --exp."`
 	MS      bool     `name:"ms" help:"Write times in milliseconds."`
 	JTI     string   `name:"jti" help:"Token id."`
 	User    string   `help:"context.user.id."`
-	Feature []string `help:"context.features, as name=value; repeat for several." placeholder:"K=V"`
+	Feature []string `help:"context.features, as name=value; repeat for several." placeholder:"K=V" sep:"none"`
 	Claim   []string `help:"Any claim, as path=json: context.user.moderator=true." placeholder:"PATH=JSON" sep:"none"`
 }
 

@@ -89,7 +89,7 @@ func (r *report) secretFromFile(inline, file reflect.Value, path string) {
 		return // files says so
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	if text == "" {
+	if strings.TrimSpace(text) == "" { // as pseudonyms' keys are read: one of spaces alone would be none
 		r.fault(here, "%s names an empty file; put the secret into it", here)
 	}
 	inline.SetString(text)
