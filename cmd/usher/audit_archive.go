@@ -167,17 +167,22 @@ func (a stored) find(ctx context.Context, scope inquiry.Scope, v inquiry.Values)
 	if err != nil {
 		return audit.Page{}, misused(err)
 	}
-	return a.Query(ctx, q)
+	page, err := a.Query(ctx, q)
+	return page, unread(err)
 }
 
-func (a stored) get(ctx context.Context, id string) (audit.Event, bool, error) { return a.Get(ctx, id) }
+func (a stored) get(ctx context.Context, id string) (audit.Event, bool, error) {
+	e, found, err := a.Get(ctx, id)
+	return e, found, unread(err)
+}
 
 func (a stored) counts(ctx context.Context, v inquiry.Values) ([]audit.Count, error) {
 	q, err := inquiry.Stats(v, time.Now())
 	if err != nil {
 		return nil, misused(err)
 	}
-	return a.Stats(ctx, q)
+	counts, err := a.Stats(ctx, q)
+	return counts, unread(err)
 }
 
 func (a stored) follow(ctx context.Context, v inquiry.Values, f func(audit.Event) error) error {
@@ -186,4 +191,12 @@ func (a stored) follow(ctx context.Context, v inquiry.Values, f func(audit.Event
 		return misused(err)
 	}
 	return a.Follow(ctx, q, f)
+}
+
+// unread says whose error it is, unless it is an answer.
+func unread(err error) error {
+	if err == nil || errors.Is(err, audit.ErrUncountable) {
+		return err
+	}
+	return fmt.Errorf("the audit store does not answer: %w", err)
 }
