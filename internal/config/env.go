@@ -55,12 +55,15 @@ func (r *report) overrideSection(v reflect.Value, path string, env variables) {
 		switch {
 		case f.kind == isNamed || f.kind == isEntries || f.kind == isFlags:
 		case f.optional():
-			if !env.anyOf(variableNames(section(f.typ), here)) {
+			names := variableNames(section(f.typ), here)
+			n := slices.IndexFunc(names, func(name string) bool { return env[name] != "" })
+			if n < 0 {
 				continue
 			}
 			if target.IsNil() {
 				target.Set(reflect.New(f.typ.Elem()))
 				setDefaults(target.Elem())
+				r.places.at[here] = place{variable: names[n]} // it stands in no file
 			}
 			r.overrideSection(target.Elem(), here, env)
 		case f.kind == isSection:
