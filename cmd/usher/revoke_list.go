@@ -25,6 +25,9 @@ type revokeListCmd struct {
 }
 
 func (cmd *revokeListCmd) Run(ctx context.Context, c *commands, s streams) error {
+	if cmd.Limit < 0 {
+		return usage("--limit: it is a number of revocations, or 0 for all of them")
+	}
 	d, err := cmd.desk(ctx, c, s)
 	if err != nil {
 		return err

@@ -72,6 +72,9 @@ type written struct {
 }
 
 func (d *Desk) revoke(c *fiber.Ctx) error {
+	if hasParameters(c) {
+		return badRevocation(c, "There are no parameters here: dry_run and all else are members of the body.")
+	}
 	var in revocationsAsked
 	if detail := readRevocations(c.Request().Body(), &in); detail != "" {
 		return badRevocation(c, detail)
@@ -132,6 +135,9 @@ func readRevocations(body []byte, in *revocationsAsked) (detail string) {
 	}
 	return ""
 }
+
+// hasParameters: one such as dry_run must not be passed over where something is done.
+func hasParameters(c *fiber.Ctx) bool { return c.Context().QueryArgs().Len() > 0 }
 
 // write revokes, and tells the audit who did.
 func (d *Desk) write(rs []revocation.Revocation, cautions [][]string, now time.Time) ([]written, bool, error) {
@@ -209,6 +215,9 @@ func (d *Desk) show(c *fiber.Ctx) error {
 }
 
 func (d *Desk) lift(c *fiber.Ctx) error {
+	if hasParameters(c) {
+		return badRevocation(c, "There are no parameters here: what the path names is lifted.")
+	}
 	key, ok := revocation.ParseKey(strings.ToLower(c.Params("id")))
 	if !ok {
 		return noRevocation(c)

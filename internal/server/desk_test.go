@@ -194,8 +194,18 @@ func TestRevocations_DryRunChangesNothing(t *testing.T) {
 	if r.status != 200 || r.body["dry_run"] != true || r.body["id"] == nil {
 		t.Fatalf("dry run: %+v", r)
 	}
+	if r := n.as(credential.Revoke, "POST", "/v1/revocations?dry_run=true", `{"selector":"user","value":"u1"}`); r.status != 400 || !strings.Contains(r.raw, "members of the body") {
+		t.Errorf("asked for in the URL: %+v", r)
+	}
 	if r := n.as(credential.Audit, "GET", "/v1/revocations", ""); len(r.body["items"].([]any)) != 0 || len(n.audit.all()) != 0 {
 		t.Errorf("it did something: %s", r.raw)
+	}
+	id := n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"user","value":"u1"}`).body["id"].(string)
+	if r := n.as(credential.Revoke, "DELETE", "/v1/revocations/"+id+"?dry_run=true", ""); r.status != 400 {
+		t.Errorf("lifted on trial: %+v", r)
+	}
+	if r := n.as(credential.Audit, "GET", "/v1/revocations/"+id, ""); r.status != 200 {
+		t.Errorf("it was lifted: %s", r.raw)
 	}
 }
 
