@@ -29,15 +29,20 @@ type ownDesk struct {
 // localActor begins the name of whoever works on the store itself.
 const localActor = "local:"
 
+func localUser() string {
+	u, err := user.Current()
+	if err != nil {
+		return localActor + "unknown"
+	}
+	return localActor + u.Username
+}
+
 func openOwnDesk(ctx context.Context, c *commands, s streams) (_ desk, err error) {
 	cfg, err := c.load(s)
 	if err != nil {
 		return nil, err
 	}
-	d := &ownDesk{cfg: cfg, actor: localActor + "unknown"}
-	if u, err := user.Current(); err == nil {
-		d.actor = localActor + u.Username
-	}
+	d := &ownDesk{cfg: cfg, actor: localUser()}
 	defer func() {
 		if err != nil {
 			d.close()

@@ -72,6 +72,7 @@ type running struct {
 	pipeline *audit.Pipeline
 	sink     *audit.Sink // nil: none
 	witness  witness
+	unwatch  func()
 	rules    atomic.Pointer[rules]
 	started  *config.Config
 	config   atomic.Pointer[config.Config]
@@ -80,7 +81,7 @@ type running struct {
 
 // start opens a node. Where something fails, what was opened before is there to be stopped.
 func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger) (n *running, err error) {
-	n = &running{log: log, release: func() {}}
+	n = &running{log: log, release: func() {}, unwatch: func() {}}
 	if err = makeDataDir(cfg); err != nil {
 		return n, err
 	}
@@ -105,6 +106,9 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	}
 	if err = n.openAudit(ctx, cfg, s.out); err != nil {
 		return n, err
+	}
+	if n.redis == nil { // in a fleet the command records itself
+		n.unwatch = n.watch(who)
 	}
 	r, err := openRules(cfg, n.ledger, nil, log)
 	if err != nil {
@@ -166,6 +170,17 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 		n.witness.pipeline.Store(n.pipeline)
 	}
 	return err
+}
+
+// watch records what commands do to the credentials beside the node, until it is ended.
+func (n *running) watch(who *credential.File) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	known, actor, ended := who.List(), localUser(), make(chan struct{})
+	go func() {
+		defer close(ended)
+		who.Watch(ctx, known, func(c credential.Credential, made bool) { n.pipeline.Record(credentialEvent(c, made, actor)) })
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // ready: no question is answered well before the revocations are loaded.
@@ -256,6 +271,7 @@ func (n *running) stop() {
 	if r := n.rules.Load(); r != nil {
 		r.close()
 	}
+	n.unwatch()
 	if n.pipeline != nil {
 		n.complain("audit", n.pipeline.Close(ctx))
 	}
