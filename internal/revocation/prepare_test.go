@@ -23,6 +23,7 @@ func TestPrepare_BringsWhatIsAskedForIntoOneForm(t *testing.T) {
 		{"a room's JID", Revocation{Selector: SelectRoom, Value: "[Acme]Café@conference.example.com/nick"}, Revocation{Selector: SelectRoom, Value: "[acme]café"}},
 		{"a room whose name holds an encoded percent and at", Revocation{Selector: SelectRoom, Value: "a%2540b%40c"}, Revocation{Selector: SelectRoom, Value: "a%2540b%40c"}},
 		{"a tenant", Revocation{Selector: SelectRoom, Value: "[Acme]"}, Revocation{Selector: SelectRoom, Value: "[acme]"}},
+		{"a tenant as Prosody spells it", Revocation{Selector: SelectRoom, Value: "[Straße]Standup"}, Revocation{Selector: SelectRoom, Value: "[strasse]standup"}},
 		{"times to the millisecond", Revocation{Selector: SelectUser, Issuer: "app", Value: "u", IssuedBefore: now, ExpiresAt: now.Add(time.Hour)},
 			Revocation{Selector: SelectUser, Issuer: "app", Value: "u", IssuedBefore: now.UTC().Truncate(time.Millisecond), ExpiresAt: now.Add(time.Hour).UTC().Truncate(time.Millisecond)}},
 	} {
@@ -50,6 +51,7 @@ func TestPrepare_SaysWhatIsWrong(t *testing.T) {
 		{Revocation{Selector: SelectIssuer, Issuer: "a", Value: "b"}, "two issuers"},
 		{Revocation{Selector: SelectRoom, Issuer: "app", Value: "x"}, "leave the issuer out"},
 		{Revocation{Selector: SelectRoom, Value: "@conference.example.com"}, "no room can be named"},
+		{Revocation{Selector: SelectRoom, Value: "[a＠b]x"}, "no room can be named"},
 		{Revocation{Selector: SelectToken, Value: "not.a-token"}, "neither a token nor a fingerprint"},
 		{Revocation{Selector: SelectUser, Issuer: "app", Value: strings.Repeat("u", 5000)}, "at most 4096 bytes"},
 		{Revocation{Selector: SelectUser, Issuer: "app", Value: "u\xff"}, "must be UTF-8"},
@@ -76,6 +78,7 @@ func FuzzPrepare(f *testing.F) {
 	for _, s := range Selectors() {
 		f.Add(string(s), "app", "[tenant]Room%20A@conference.example.com")
 	}
+	f.Add("room", "", "［a＠b］x")
 	f.Add("token", "", rawToken)
 	f.Fuzz(func(t *testing.T, selector, issuer, value string) {
 		now := time.Unix(1_790_000_000, 0)

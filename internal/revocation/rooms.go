@@ -13,16 +13,27 @@ import (
 //	name            every token that names this room, whichever the tenant
 //	[tenant]        every token of this tenant
 //	[tenant]name    tokens of this tenant that name this room
+//
+// A claim may name the tenant with the room, which counts where domains are not verified: it is then met as any other
+// token of that tenant.
 func (m *Marks) addRooms(rooms []string, tenant string) {
 	for _, claimed := range rooms {
-		name, ok := roomName(claimed)
-		if !ok {
-			continue
+		m.addRoom(claimed, tenant)
+		if own, name, found := splitTenant(room.Folded(claimed)); found && name != "" {
+			m.add(kindRoom, roomsOf(own))
+			m.addRoom(name, own)
 		}
-		m.add(kindRoom, keyOf(kindRoom, "", name))
-		if tenant != "" {
-			m.add(kindRoom, keyOf(kindRoom, "", "[", tenant, "]", name))
-		}
+	}
+}
+
+func (m *Marks) addRoom(claimed, tenant string) {
+	name, ok := roomName(claimed)
+	if !ok {
+		return
+	}
+	m.add(kindRoom, keyOf(kindRoom, "", name))
+	if tenant != "" {
+		m.add(kindRoom, keyOf(kindRoom, "", "[", tenant, "]", name))
 	}
 }
 
@@ -34,28 +45,28 @@ func tenantOf(sub string) string {
 	if sub == "*" {
 		return ""
 	}
-	return strings.ToLower(sub)
+	return room.Folded(sub)
 }
 
 // roomValue brings what a person wrote into the form that is kept: a name as a token claims it, a [tenant], or a JID,
 // of which the domain is dropped. What it gives it also takes, and gives back.
 func roomValue(written string) (string, error) {
 	value, _, _ := strings.Cut(strings.TrimSpace(written), "@")
-	tenant, claimed, found := splitTenant(value)
-	if found && claimed == "" {
-		return "[" + strings.ToLower(tenant) + "]", nil
-	}
+	tenant, claimed, found := splitTenant(room.Folded(value))
 	if !found {
 		claimed = value
 	}
 	name, ok := roomName(claimed)
 	switch {
-	case !ok:
-		return "", fmt.Errorf("no room can be named %q: give a name as a token claims it, [tenant], or a room JID", written)
-	case found:
-		return "[" + strings.ToLower(tenant) + "]" + name, nil
+	case strings.Contains(tenant, "@"): // some other sign that folds to it
+	case found && claimed == "":
+		return "[" + tenant + "]", nil
+	case found && ok:
+		return "[" + tenant + "]" + name, nil
+	case ok:
+		return name, nil
 	}
-	return name, nil
+	return "", fmt.Errorf("no room can be named %q: give a name as a token claims it, [tenant], or a room JID", written)
 }
 
 func splitTenant(value string) (tenant, name string, found bool) {

@@ -9,3 +9,7 @@ func Name(claim string) (prepared string, ok bool) {
 	}
 	return decoded(folded), true
 }
+
+// Folded spells what a token or a person wrote as tenants and names are compared, its percent-encoding left as it is. What
+// XMPP does not allow is lowered, so that it equals nothing but itself.
+func Folded(written string) string { return folded(decodedProfile.prepare, written) }
