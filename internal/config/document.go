@@ -36,7 +36,7 @@ func parseDocument(data []byte) (doc *document, bad *mistake) {
 	}()
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors on Windows begin every file with it
 	if line := nestedTooDeep(data); line > 0 {
-		return nil, &mistake{line: line, text: "brackets are nested too deeply for a config; close the ones that were left open"}
+		return nil, &mistake{line: line, text: "brackets or lists are nested too deeply for a config; close the brackets that were left open, and begin each entry of a list on a line of its own"}
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
@@ -58,13 +58,23 @@ func parseDocument(data []byte) (doc *document, bad *mistake) {
 	return doc, nil
 }
 
-// nestedTooDeep gives the line where brackets are more than 64 deep: the parser recurses into each.
+// nestedTooDeep gives the line where brackets are more than 64 deep, or where more lists than that begin ("- - - "): the
+// parser recurses into each, and takes minutes for the lists of one line.
 func nestedTooDeep(data []byte) int {
-	depth, line := 0, 1
-	for _, c := range data {
+	depth, lists, line := 0, 0, 1
+	for i, c := range data {
 		switch c {
 		case '\n':
-			line++
+			line, lists = line+1, 0
+		case '\r':
+			lists = 0
+		case ' ':
+			if i > 0 && data[i-1] == '-' {
+				lists++
+			}
+			if lists > 64 {
+				return line
+			}
 		case '[', '{':
 			if depth++; depth > 64 {
 				return line

@@ -308,3 +308,20 @@ func TestParse_TakesAProfileForEachOfManyCustomers(t *testing.T) {
 		t.Errorf("%d profiles", len(cfg.Profiles))
 	}
 }
+
+// The parser would take minutes for the longest of these, and its stack for others.
+func TestParse_RefusesWhatIsNestedTooDeeply(t *testing.T) {
+	const says = "usher.yaml:2: brackets or lists are nested too deeply"
+	for text, deep := range map[string]bool{
+		"a:\n" + strings.Repeat("- ", 500_000) + "x":                         true,
+		"a:\n" + strings.Repeat("- ", 65) + "x":                              true,
+		"a: !!seq\r\n" + strings.Repeat("- !!seq ", 65) + "x":                true,
+		"a:\n" + strings.Repeat("[", 65):                                     true,
+		"a:\n" + strings.Repeat("- ", 64) + "x":                              false,
+		"a:\n" + strings.Repeat("- x\n", 100) + strings.Repeat("- x\r", 100): false,
+	} {
+		if _, _, err := config.Parse("usher.yaml", []byte(text), nil); err == nil || strings.HasPrefix(err.Error(), says) != deep {
+			t.Errorf("%.40q…: %v", text, err)
+		}
+	}
+}
