@@ -65,6 +65,7 @@ type trial struct {
 	algorithm  token.Algorithm
 	generation uint64
 	key        *keys.Key
+	noKey      *reason.Problem // why there is no key, once it was looked for
 	proof      *proof
 }
 
@@ -148,46 +149,36 @@ func (t *trial) findAlgorithm(ctx context.Context) *reason.Problem {
 	alg, known := token.ParseAlgorithm(t.token.Header.Alg)
 	allowed := t.issuer.algorithms
 	if len(allowed) == 0 {
-		allowed = t.issuer.keys.DefaultAlgorithms()
-		if known && !alg.Symmetric() && !slices.Contains(allowed, alg) {
-			// The issuer may have gained a key of another type since its URL was read. Looking for it has that done again.
-			k, problem := t.find(ctx, alg)
-			if k != nil {
-				problem = k.Doubt
-			}
-			if problem != nil && problem.Code == reason.KeyUnavailable {
-				return problem
-			}
-			allowed = t.issuer.keys.DefaultAlgorithms()
+		// They follow the keys, of which a URL may have others once it has been read for this token.
+		if known {
+			t.lookForKey(ctx, alg)
 		}
+		allowed = t.issuer.keys.DefaultAlgorithms()
 	}
-	if !known || !slices.Contains(allowed, alg) {
-		return t.notAmong(allowed)
+	switch {
+	case known && slices.Contains(allowed, alg):
+		t.algorithm = alg
+		return nil
+	case t.key != nil && t.key.Doubt != nil:
+		return t.key.Doubt
+	case t.noKey != nil && t.noKey.Code == reason.KeyUnavailable:
+		return t.noKey
 	}
-	t.algorithm = alg
-	return nil
-}
-
-func (t *trial) notAmong(allowed []token.Algorithm) *reason.Problem {
 	return &reason.Problem{Code: reason.AlgorithmNotAllowed, Detail: "alg " + quote(t.token.Header.Alg) + " is not among the issuer's algorithms " + list(allowed)}
 }
 
-func (t *trial) findKey(ctx context.Context) (problem *reason.Problem) {
-	// Read before the key: if a key goes meanwhile, the proof counts as older than the change.
-	t.generation = t.issuer.keys.Generation()
-	t.key, problem = t.find(ctx, t.algorithm)
-	if problem == nil && len(t.issuer.algorithms) == 0 {
-		// A URL that had not been read yet stood for any algorithm. It may have been read for this token.
-		if allowed := t.issuer.keys.DefaultAlgorithms(); !slices.Contains(allowed, t.algorithm) {
-			return t.notAmong(allowed)
-		}
+func (t *trial) findKey(ctx context.Context) *reason.Problem {
+	if len(t.issuer.algorithms) > 0 {
+		t.lookForKey(ctx, t.algorithm)
 	}
-	return problem
+	return t.noKey
 }
 
-func (t *trial) find(ctx context.Context, alg token.Algorithm) (*keys.Key, *reason.Problem) {
+func (t *trial) lookForKey(ctx context.Context, alg token.Algorithm) {
+	// Read before the key: if a key goes meanwhile, the proof counts as older than the change.
+	t.generation = t.issuer.keys.Generation()
 	from, _ := Subscriber(t.address)
-	return t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, alg, t.now, from)
+	t.key, t.noKey = t.issuer.keys.Find(ctx, t.token.Header.Kid, t.token.Header.HasKid, alg, t.now, from)
 }
 
 func (t *trial) signature() *reason.Problem {

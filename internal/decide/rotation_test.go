@@ -120,21 +120,24 @@ func TestDecide_AKeyWithoutKidServesWhileItsSourceCannotBeAskedForOthers(t *test
 // turn out to be, as all after it are.
 func TestDecide_TheFirstTokenIsJudgedByTheAlgorithmsOfTheKeysThatItWaitedFor(t *testing.T) {
 	key, public := mint.SharedKey(token.RS256)
-	asked := make(chan struct{})
+	var asked chan struct{}
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		<-asked
 		_, _ = w.Write(jwks(t, map[string]any{"k": public}))
 	}))
 	t.Cleanup(issuer.Close)
-	raw, err := mint.Token(mint.Spec{Alg: token.RS512, Key: key, Kid: "k", Claims: good()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{jwks_url: "`+issuer.URL+`"}]`, 1))
-	time.AfterFunc(50*time.Millisecond, func() { close(asked) })
-	for _, which := range []string{"first", "second"} {
-		if got := code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect})); got != reason.AlgorithmNotAllowed {
-			t.Errorf("the %s token gets %q", which, got)
+	for _, kid := range []string{"k", "another"} {
+		raw, err := mint.Token(mint.Spec{Alg: token.RS512, Key: key, Kid: kid, Claims: good()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = make(chan struct{})
+		h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{jwks_url: "`+issuer.URL+`"}]`, 1))
+		time.AfterFunc(50*time.Millisecond, func() { close(asked) })
+		for _, which := range []string{"first", "second"} {
+			if got := code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect})); got != reason.AlgorithmNotAllowed {
+				t.Errorf("the %s token with kid %s gets %q", which, kid, got)
+			}
 		}
 	}
 }
