@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/keys"
+	"github.com/usher-im/usher/internal/room"
 	"github.com/usher-im/usher/internal/token"
 )
 
@@ -48,6 +49,15 @@ func TestCache_HoldsNoMoreThanItMay(t *testing.T) {
 	}
 	if p.size() < 50 {
 		t.Errorf("it holds %d where it may hold 100", p.size())
+	}
+}
+
+// A pattern of twenty characters may take as much memory as a thousand tokens without one.
+func TestCache_CountsThePatternsOfATokenToo(t *testing.T) {
+	p := room.Rules{Patterns: room.PatternsRE2}.Prepare(room.Claim{Rooms: []string{`\pL{40}`}, Present: true, Regex: true})
+	plain, patterned := &Proven{Claims: &token.Claims{}}, &Proven{Claims: &token.Claims{}, room: p}
+	if p.Memory() < 100_000 || patterned.weight() != plain.weight()+p.Memory() {
+		t.Errorf("the patterns take %d bytes, and the token %d with them and %d without", p.Memory(), patterned.weight(), plain.weight())
 	}
 }
 

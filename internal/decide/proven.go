@@ -54,7 +54,9 @@ func (p *Proven) stands(now time.Time) bool {
 }
 
 // weight is roughly the memory that p holds, in bytes.
-func (p *Proven) weight() int { return 2400 + 2*len(p.Claims.Raw) + len(p.Claims.Context.Raw) }
+func (p *Proven) weight() int {
+	return 2400 + 2*len(p.Claims.Raw) + len(p.Claims.Context.Raw) + p.room.Memory()
+}
 
 // prove runs the checks up to the signature, or finds that they were run before.
 func (d *Door) prove(ctx context.Context, p *profile, q *Question, v *Verdict, now time.Time) {

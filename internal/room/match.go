@@ -49,8 +49,12 @@ type Prepared struct {
 	first    name
 	more     []name
 	patterns []pattern
+	memory   int // of the patterns
 	subject  subject
 }
+
+// Memory is roughly what the patterns of the claim take, in bytes.
+func (p *Prepared) Memory() int { return p.memory }
 
 // name is a room that a claim names, never empty; with a tenant, the room of that tenant alone.
 type name struct{ tenant, name string }
@@ -83,7 +87,10 @@ func (r Rules) Prepare(c Claim) Prepared {
 	for _, room := range c.Rooms {
 		problem := r.add(&p, room)
 		// A pattern that is wrong is named before anything else, wherever it stands.
-		if problem != nil && (p.refused == nil || problem.Code == reason.RoomPatternInvalid) {
+		if problem != nil && problem.Code == reason.RoomPatternInvalid {
+			return Prepared{refused: problem}
+		}
+		if p.refused == nil {
 			p.refused = problem
 		}
 	}
@@ -111,6 +118,9 @@ func (r Rules) add(p *Prepared, room string) *reason.Problem {
 
 func (r Rules) addPattern(p *Prepared, room string) *reason.Problem {
 	compiled, err := compile(r.Patterns, room)
+	if p.memory += compiled.memory; err == nil && p.memory > maxMemory {
+		err = errMemory
+	}
 	if err != nil {
 		return &reason.Problem{Code: reason.RoomPatternInvalid, Detail: fmt.Sprintf("room %q: %v", room, err)}
 	}

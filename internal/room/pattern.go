@@ -21,11 +21,16 @@ const (
 	maxInstructions = 1024
 )
 
+// maxMemory bounds in bytes what all patterns of a token take together, and with it the time for all of them: `\pL` is short
+// to write and stands for 1300 numbers each time.
+const maxMemory = 1 << 20
+
 // pattern is a room pattern that was read whole and is within its bounds.
 type pattern struct {
 	expression *regexp.Regexp
 	// bytes: each byte of the name goes in as a code point, as Lua patterns want it.
-	bytes bool
+	bytes  bool
+	memory int
 }
 
 func compile(kind, source string) (pattern, error) {
@@ -40,8 +45,7 @@ func compile(kind, source string) (pattern, error) {
 		if _, err := syntax.Parse(source, syntax.Perl); err != nil {
 			return pattern{}, err
 		}
-		expression, err := bounded(`\A(?i:` + source + `)\z`)
-		return pattern{expression: expression}, err
+		return bounded(`\A(?i:` + source + `)\z`)
 	}
 	return pattern{}, errors.New("patterns are not accepted here (rooms.patterns)")
 }
@@ -51,24 +55,40 @@ func compileLua(source string) (pattern, error) {
 	if err != nil {
 		return pattern{}, err
 	}
-	expression, err := bounded(`(?s)\A(?:` + body + `)`)
-	return pattern{expression: expression, bytes: true}, err
+	p, err := bounded(`(?s)\A(?:` + body + `)`)
+	p.bytes = true
+	return p, err
 }
 
 // bounded compiles a regular expression, unless its program is too large: (x{1000}){…} is short to write.
-func bounded(source string) (*regexp.Regexp, error) {
+func bounded(source string) (p pattern, err error) {
 	tree, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	program, err := syntax.Compile(tree.Simplify())
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	if len(program.Inst) > maxInstructions {
-		return nil, fmt.Errorf("the pattern takes more than %d steps a character", maxInstructions)
+		return p, fmt.Errorf("the pattern takes more than %d steps a character", maxInstructions)
 	}
-	return regexp.Compile(source)
+	if p.memory = memoryOf(program); p.memory > maxMemory {
+		return p, errMemory
+	}
+	p.expression, err = regexp.Compile(source)
+	return p, err
+}
+
+var errMemory = fmt.Errorf("the patterns take more than %d bytes of memory", maxMemory)
+
+// memoryOf is roughly what the expression takes that a program is for, in bytes.
+func memoryOf(program *syntax.Prog) int {
+	bytes := 80 * len(program.Inst)
+	for i := range program.Inst {
+		bytes += 10 * len(program.Inst[i].Rune)
+	}
+	return bytes
 }
 
 // matches tells whether the pattern is one for the whole name: the match that Lua finds first must be all of it, as

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/usher-im/usher/internal/reason"
 )
 
 func TestPattern_IsForTheWholeRoomName(t *testing.T) {
@@ -101,6 +105,47 @@ func TestPattern_TheSlowestOfThemTakesBoundedTime(t *testing.T) {
 			t.Errorf("%s pattern %q took %v", c.kind, c.pattern, took)
 		}
 	}
+}
+
+// A claim may have many patterns, and a short one may stand for much: what a token costs is bounded as a whole.
+func TestPattern_AllOfATokenTogetherAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		kind, pattern string
+		many          int
+		taken         bool
+	}{
+		{PatternsLua, "customer-12345-team-%a+", 256, true},
+		{PatternsRE2, `customer-12345-team-\d+`, 256, true},
+		{PatternsRE2, `[\pL\pN-]{3,40}`, 1, true},
+		{PatternsRE2, `[\pL\pN-]{3,40}`, 2, false},
+		{PatternsRE2, `(?:\pL{31}){31}`, 1, false},
+		{PatternsRE2, "(?:.{0,30}){15}x", 8, true},
+		{PatternsRE2, "(?:.{0,30}){15}x", 256, false},
+		{PatternsLua, strings.Repeat("[^acegikmoqsuwy]", 15), 256, false},
+	} {
+		claim := Claim{Rooms: slices.Repeat([]string{c.pattern}, c.many), Present: true, Regex: true, Subject: Wildcard}
+		var kept [8]Prepared
+		before := heap()
+		for n := range kept {
+			kept[n] = Rules{AllowWildcard: true, Patterns: c.kind}.Prepare(claim)
+		}
+		each := (heap() - before) / len(kept)
+		p := &kept[0]
+		if taken := p.refused == nil; taken != c.taken || !taken && p.refused.Code != reason.RoomPatternInvalid {
+			t.Errorf("%d times %s pattern %q: %v", c.many, c.kind, c.pattern, p.refused)
+		}
+		if each > 2*p.Memory()+4096 || p.Memory() > maxMemory {
+			t.Errorf("%d times %s pattern %q takes %d bytes and is said to take %d", c.many, c.kind, c.pattern, each, p.Memory())
+		}
+		runtime.KeepAlive(&kept)
+	}
+}
+
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
 
 // Pieces of which random patterns are made: each that Lua knows, and the ways to get them wrong.
