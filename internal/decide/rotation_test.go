@@ -20,6 +20,7 @@ import (
 	"github.com/usher-im/usher/internal/decide"
 	"github.com/usher-im/usher/internal/keys"
 	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
 )
@@ -172,6 +173,27 @@ func TestDecide_KeysAreToldWhoseTokenItIs(t *testing.T) {
 		door.Decide(t.Context(), &decide.Question{Token: raw, Stage: decide.Connect, Host: host, RemoteIP: address}, now)
 		if len(a.from) != 1 || a.from[0].String() != want {
 			t.Errorf("%q: %v", address, a.from)
+		}
+	}
+}
+
+// A thief of a key that is published under two kids writes the one into his token that was not revoked.
+func TestDecide_RevokingOneKidOfAKeyMeetsTokensThatNameAnother(t *testing.T) {
+	h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{secret: "`+secret+`", kid: old}, {secret: "`+secret+`", kid: new}]`, 1))
+	for _, revoked := range []string{"old", "new"} {
+		r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectKey, Issuer: "my-app", Value: revoked}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.revocations.revoked = map[revocation.Key]bool{r.Key(): true}
+		for _, kid := range []string{"old", "new", ""} {
+			raw, err := mint.Token(mint.Spec{Alg: token.HS256, Key: []byte(secret), Kid: kid, Claims: good()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect})); got != reason.TokenRevoked {
+				t.Errorf("with kid %s revoked a token with kid %q gets %q", revoked, kid, got)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"crypto/elliptic"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +185,30 @@ func TestKey_WithoutKidSharesTheIDOfTheSameKeyWithOne(t *testing.T) {
 	for _, i := range r.List() {
 		if i.ID != "published" && i.ID != "s" {
 			t.Errorf("list shows %+v", i)
+		}
+	}
+}
+
+// Nor by naming the other kid of a key that was published under two. A key server answers for each kid by itself.
+func TestKey_KnowsEachKidUnderWhichItIsGiven(t *testing.T) {
+	ed, server := newEd25519(), newKeyServer(t, answer(publicPEM(oneRSA())))
+	r := ring(t,
+		config.KeySource{PEM: fileWith(t, publicPEM(ed)), Kid: "old"},
+		config.KeySource{JWKS: fileWith(t, jwks(member(ed, "kid", "new"), member(newEd25519(), "kid", "other")))},
+		config.KeySource{Secret: secretA}, config.KeySource{Secret: secretA, Kid: "s"}, config.KeySource{Secret: secretA, Kid: "t"},
+		config.KeySource{ASAPURL: server.URL},
+	)
+	for _, c := range []struct {
+		kid  string
+		alg  token.Algorithm
+		want []string
+	}{
+		{"old", token.EdDSA, []string{"old", "new"}}, {"new", token.EdDSA, []string{"old", "new"}}, {"other", token.EdDSA, nil},
+		{"s", token.HS256, []string{"s", "t"}}, {"", token.HS256, []string{"s", "t"}}, {"asap 1", token.RS256, nil}, {"asap 2", token.RS256, nil},
+	} {
+		k, problem := r.Find(t.Context(), c.kid, c.kid != "", c.alg, time.Now())
+		if problem != nil || !slices.Equal(k.Kids, c.want) {
+			t.Errorf("%q: %+v, %v, want %q", c.kid, k, problem, c.want)
 		}
 	}
 }

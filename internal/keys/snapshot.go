@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"slices"
 	"time"
 
 	"github.com/usher-im/usher/internal/token"
@@ -50,18 +51,40 @@ func (s *snapshot) index(k *Key) {
 	}
 }
 
-// shareNames gives every key its ID among the others.
+// shareNames gives every key its ID and kids among the others.
 func shareNames(keys []*Key) []*Key {
+	kids := kidsOf(keys)
 	shared := make([]*Key, len(keys))
 	for i, k := range keys {
 		shared[i] = k
-		if id := sharedID(k, keys); id != k.ID {
+		id, all := sharedID(k, keys), kids[materialOf(k)]
+		if id != k.ID || len(all) > 1 {
 			renamed := *k
-			renamed.ID = id
+			renamed.ID, renamed.Kids = id, all
 			shared[i] = &renamed
 		}
 	}
 	return shared
+}
+
+// kidsOf lists the kids of each material.
+func kidsOf(keys []*Key) map[any][]string {
+	kids := make(map[any][]string)
+	for _, k := range keys {
+		if m := materialOf(k); k.Kid != "" && !k.onDemand && !slices.Contains(kids[m], k.Kid) {
+			kids[m] = append(kids[m], k.Kid)
+		}
+	}
+	return kids
+}
+
+// materialOf gives equal values for keys of the same material.
+func materialOf(k *Key) any {
+	type thumbprint string
+	if s, ok := k.Material.([]byte); ok {
+		return string(s)
+	}
+	return thumbprint(k.thumbprint)
 }
 
 // sharedID is the ID of k; for a key without a kid, that of the entry that has the same key with one. Otherwise a

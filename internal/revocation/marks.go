@@ -12,7 +12,9 @@ type Subject struct {
 	// User is context.user.id, or the claim that the profile names as user_claim.
 	User string
 	// KeyID is the name of the key that verified, never the header's word.
-	KeyID       string
+	KeyID string
+	// Kids are all names of that key, where it has more than one.
+	Kids        []string
 	Fingerprint [16]byte
 	// Rooms are the room claims as signed. Tenant is the tenant that the token is for (sub), or empty.
 	Rooms  []string
@@ -85,6 +87,11 @@ func (x *Shared) MarksOf(s Subject) Marks {
 		m.add(kindRoom, common.allRooms)
 	}
 	m.addRooms(s.Rooms, tenant)
+	for _, kid := range s.Kids {
+		if kid != s.KeyID {
+			m.add(kindKey, keyOf(kindKey, s.Issuer, kid))
+		}
+	}
 	return m
 }
 
