@@ -206,7 +206,7 @@ func TestKey_KnowsEachKidUnderWhichItIsGiven(t *testing.T) {
 		{"old", token.EdDSA, []string{"old", "new"}}, {"new", token.EdDSA, []string{"old", "new"}}, {"other", token.EdDSA, nil},
 		{"s", token.HS256, []string{"s", "t"}}, {"", token.HS256, []string{"s", "t"}}, {"asap 1", token.RS256, nil}, {"asap 2", token.RS256, nil},
 	} {
-		k, problem := r.Find(t.Context(), c.kid, c.kid != "", c.alg, time.Now())
+		k, problem := r.Find(t.Context(), c.kid, c.kid != "", c.alg, time.Now(), nobody)
 		if problem != nil || !slices.Equal(k.Kids, c.want) {
 			t.Errorf("%q: %+v, %v, want %q", c.kid, k, problem, c.want)
 		}
