@@ -154,7 +154,11 @@ func (e *evaluation) explain(err error) error {
 	}
 	var raised *lua.ApiError
 	if errors.As(err, &raised) && raised.Object != nil && raised.Object != lua.LNil {
-		return errors.New(raised.Object.String())
+		said := raised.Object.String()
+		if strings.Contains(said, "attempt to index a non-table object(nil)") || strings.Contains(said, "attempt to call a non-function object") {
+			said += "; nothing is read here by io, require and the like: write there what comes of it, or FileLine(…) or os.getenv(…), and try again"
+		}
+		return errors.New(said)
 	}
 	return err
 }

@@ -205,6 +205,8 @@ func TestEvaluate_MistakesAreSentencesWithFileAndLine(t *testing.T) {
 		{"no name", `VirtualHost ""`, "a host must have a name"},
 		{"both", `VirtualHost "a" Component "a" "muc"`, "a is both a VirtualHost and a Component"},
 		{"script", `RunScript "x.lua"`, "not run by the import"},
+		{"file", "\napp_secret = io.open('app.secret'):read()", "prosody.cfg.lua:2: attempt to index a non-table object(nil) with key 'open'; nothing is read here by io"},
+		{"library", `local paths = require "util.paths"`, "write there what comes of it, or FileLine(…)"},
 		{"credential", `x = Credential "app"`, "$CREDENTIALS_DIRECTORY"},
 		{"folder", `Include "."`, "no regular file"},
 		{"template", `VirtualHost "{{ .Env.XMPP_DOMAIN }}" {{ if }}`, "template of docker-jitsi-meet"},
