@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -49,6 +51,34 @@ func TestConn_OneThatIsResetBeforeAWordIsNoFault(t *testing.T) {
 	n.stopped <- nil
 	if said := n.log.String(); said != "" {
 		t.Errorf("the log says %s", said)
+	}
+}
+
+// Otherwise the next question goes out over a connection that is about to be closed, and costs the shim the attempt that
+// another endpoint would have had.
+func TestStop_AnAnswerSaysThatItsConnectionEnds(t *testing.T) {
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	n := start(t, base, server.Route{Method: fiber.MethodGet, Path: "/slow", Open: true, Handler: func(c *fiber.Ctx) error {
+		close(entered)
+		<-goOn
+		return c.SendString("done")
+	}})
+	c, err := net.Dial("tcp", n.server.VerifyAddress())
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	_, err = c.Write([]byte("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+	must(t, err)
+	<-entered
+	n.stop()
+	for err == nil { // until nobody listens any more
+		var other net.Conn
+		if other, err = net.Dial("tcp", n.server.VerifyAddress()); err == nil {
+			other.Close()
+		}
+	}
+	close(goOn)
+	if said, _ := io.ReadAll(c); !bytes.Contains(said, []byte("\r\nConnection: close\r\n")) || !bytes.HasSuffix(said, []byte("done")) {
+		t.Errorf("got %q", said)
 	}
 }
 

@@ -99,6 +99,7 @@ func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 		ErrorHandler:                 s.fail,
 		Network:                      "tcp",
 	})
+	app.Server().CloseOnShutdown = true // fasthttp closes the connection, but does not say so
 	app.Use(gate)
 	for _, r := range routes {
 		app.Add(r.Method, r.Path, s.bounded(r))
