@@ -79,6 +79,8 @@ func New(cfg *config.Config, opt Options) (*Door, error) {
 	if opt.CacheWeight == 0 {
 		opt.CacheWeight = 64 << 20
 	}
+	open := opt.OpenKeys
+	opt.OpenKeys = nil // it knows the rules that these replace: a Door that kept it would keep them, and they those before them
 	d := &Door{profiles: map[string]*profile{}, options: opt, proven: newCache(opt.CacheWeight)}
 	for name, c := range cfg.Profiles {
 		p := &profile{
@@ -97,7 +99,7 @@ func New(cfg *config.Config, opt Options) (*Door, error) {
 			},
 		}
 		for n, ci := range c.Issuers {
-			i, err := newIssuer(p, ci, n, opt.OpenKeys)
+			i, err := newIssuer(p, ci, n, open)
 			if err != nil {
 				return nil, err
 			}

@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -141,6 +143,33 @@ func TestDecide_TheFirstTokenIsJudgedByTheAlgorithmsOfTheKeysThatItWaitedFor(t *
 			}
 		}
 	}
+}
+
+// Whoever opens keys knows the rules that these replace, so that a key server which is down loses none.
+func TestNew_ADoorKeepsNothingOfTheRulesBefore(t *testing.T) {
+	cfg, _, err := config.Parse("usher.yaml", []byte(base), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener := func(before *asked) func(*config.Issuer) (decide.Keys, error) {
+		return func(i *config.Issuer) (_ decide.Keys, err error) {
+			before.Keys, err = keys.Open(t.Context(), i.Keys, keys.Options{})
+			return before.Keys, err
+		}
+	}
+	before := &asked{}
+	left := weak.Make(before)
+	door, err := decide.New(cfg, decide.Options{OpenKeys: opener(before)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; left.Value() != nil; n++ {
+		if n == 10 {
+			t.Fatal("each reload would cost the memory of all rules before it for good")
+		}
+		runtime.GC()
+	}
+	runtime.KeepAlive(door)
 }
 
 // asked is keys that remember for whom they were asked.

@@ -1,7 +1,9 @@
 package keys
 
 import (
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/token"
@@ -35,6 +37,35 @@ func TestOpen_AReloadWhileTheServersAreDownLosesNoKey(t *testing.T) {
 	}
 	if visits := set.visits(); visits[len(visits)-1].etag != `"1"` {
 		t.Errorf("it was not asked whether the keys still hold: %+v", visits)
+	}
+}
+
+// What a ring keeps of its opening must not keep the ring before it, which would keep the one before that: each reload
+// would cost the memory of all its keys for good.
+func TestOpen_AReloadLeavesNothingOfTheConfigBeforeLast(t *testing.T) {
+	set := newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "a"))))
+	asap := newKeyServer(t, newStore(nil, "").answer)
+	for name, source := range map[string]config.KeySource{
+		"secret":      {Secret: secretA},
+		"secret_file": {SecretFile: fileWith(t, secretA)},
+		"pem":         {PEM: fileWith(t, publicPEM(oneRSA()))},
+		"jwks":        {JWKS: fileWith(t, jwks(member(newEd25519(), "kid", "a")))},
+		"jwks_url":    {JWKSURL: set.URL},
+		"asap_url":    {ASAPURL: asap.URL},
+	} {
+		old, err := Open(t.Context(), []config.KeySource{source}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := weak.Make(old)
+		next, err := Open(t.Context(), []config.KeySource{source}, Options{Predecessors: []*Ring{old}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.Close()
+		old = nil
+		until(t, name+": the old ring is gone", func() bool { runtime.GC(); return left.Value() == nil })
+		next.Close()
 	}
 }
 

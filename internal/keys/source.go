@@ -26,8 +26,9 @@ func (r *Ring) source(cs config.KeySource, opt Options) (source, error) {
 	}
 	switch {
 	case cs.SecretFile != "":
+		short := opt.AllowShortSecret // opt knows them as well
 		return e.file("secret_file", cs.SecretFile, single(func(data []byte) (material.Key, error) {
-			return material.SecretFile(data, opt.AllowShortSecret)
+			return material.SecretFile(data, short)
 		}))
 	case strings.HasPrefix(cs.PEM, "-----BEGIN "):
 		return e.writtenPEM()
@@ -77,14 +78,16 @@ func (e entry) fail(what string, err error) error {
 	return fmt.Errorf("%s: %s: %w", e.Where, what, err)
 }
 
-// adopt makes a key of the ring out of one of the source.
+// adopt makes a key of the ring out of one of the source. It is kept, and must not keep the entry: that knows the rings
+// before this one.
 func (e entry) adopt(label string) func(material.Key) *Key {
+	kid, notAfter := e.Kid, e.NotAfter
 	return func(m material.Key) *Key {
-		if e.Kid != "" {
-			m.Kid = e.Kid
+		if kid != "" {
+			m.Kid = kid
 		}
 		k := newKey(m, label)
-		k.NotAfter = e.NotAfter
+		k.NotAfter = notAfter
 		return k
 	}
 }
