@@ -3,7 +3,6 @@ package redisstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -48,11 +47,11 @@ func (s *Store) trim(ctx context.Context) error {
 	}
 	parts, err := s.sizes(ctx)
 	if err != nil {
-		return errors.Join(unwritten, err)
+		return cmp.Or(err, unwritten)
 	}
 	for _, gone := range tooMuch(parts, s.opt.MaxSize) {
 		if err := s.drop(ctx, gone); err != nil {
-			return errors.Join(unwritten, err)
+			return cmp.Or(err, unwritten)
 		}
 		if err := s.writeRest(ctx, gone); unwritten == nil {
 			unwritten = err
@@ -85,7 +84,7 @@ func (s *Store) writeSize(ctx context.Context) error {
 	if err != nil || last == 0 {
 		return err
 	}
-	return errors.Join(s.writeSizeOf(ctx, place{hourOf(last) - 1, s.opt.Writer}), s.writeSizeOf(ctx, place{hourOf(last), s.opt.Writer}))
+	return cmp.Or(s.writeSizeOf(ctx, place{hourOf(last) - 1, s.opt.Writer}), s.writeSizeOf(ctx, place{hourOf(last), s.opt.Writer}))
 }
 
 func (s *Store) writeSizeOf(ctx context.Context, p place) error {
