@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn"
 	revocationredis "github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/wire"
 )
@@ -202,13 +203,7 @@ func (d *doctor) store(ctx context.Context) {
 		d.found("store", ill, "start it, or correct "+d.cfg.Where("redis"), "Redis cannot be asked: %v", err)
 		return
 	}
-	if info["role"] == "slave" {
-		d.found("store", ill, "name its master, or Sentinels that know which server that is ("+d.cfg.Where("redis")+")", "this Redis is a replica, which takes no revocation: nodes never become ready")
-		return
-	}
-	if !info.Durable() {
-		d.found("store", doubt, "redis-cli config set appendonly yes, and the same in redis.conf", "Redis does not write each change to its disk (AOF), so a crash forgets revocations; they are answered as not yet replicated")
-	}
+	d.writes(info)
 	if info.Evicts() {
 		d.found("store", doubt, "set maxmemory-policy noeviction", "Redis throws keys away when its memory is full (%s), and a revocation may be one", info["maxmemory_policy"])
 	}
@@ -216,6 +211,18 @@ func (d *doctor) store(ctx context.Context) {
 		d.found("store", doubt, "set audit.max_size ("+d.cfg.Where("audit.max_size")+") well below maxmemory, or raise that", "%s", says)
 	}
 	d.found("store", well, "", "Redis %s answers, %s replica(s)", info["redis_version"], info["connected_slaves"])
+}
+
+// writes judges whether what is written to Redis stays there.
+func (d *doctor) writes(info redisconn.Info) {
+	switch {
+	case info["role"] == "slave":
+		d.found("store", ill, "name its master, or Sentinels that know which server that is ("+d.cfg.Where("redis")+")", "this Redis is a replica, which takes no revocation: nodes never become ready")
+	case info["aof_enabled"] == "1" && !info.Durable():
+		d.found("store", ill, "make room on the disk that it writes to (redis-cli config get dir)", "Redis cannot write its log (AOF), so that nobody can be revoked")
+	case !info.Durable():
+		d.found("store", doubt, "redis-cli config set appendonly yes, and the same in redis.conf", "Redis does not write each change to its disk (AOF), so a crash forgets revocations; they are answered as not yet replicated")
+	}
 }
 
 // verifier asks the listener that Prosody asks.

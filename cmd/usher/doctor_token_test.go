@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn"
 )
 
 // What the doctor signs with must be what serve checks with, however the file ends.
@@ -45,6 +48,19 @@ func TestDoctor_ProbeLivesAsLongAsTheIssuerAllows(t *testing.T) {
 			if span := unit.of(now.Add(want)) - unit.of(now); issued > unit.of(now) || issued < unit.of(now.Add(-time.Minute)) || ends-issued < span-1 || ends-issued > span+1 {
 				t.Errorf("%s, at most %s: from %d to %d at %s", unit.timestamps, most, issued, ends, now)
 			}
+		}
+	}
+}
+
+// To turn on what is on helps nobody whose disk is full.
+func TestDoctor_TellsALogThatCannotBeWrittenFromNone(t *testing.T) {
+	for info, says := range map[string]string{
+		"aof_enabled:0": "set appendonly yes", "aof_enabled:1\r\naof_last_write_status:err\r\n": "make room on the disk", "aof_enabled:1\r\naof_last_write_status:ok": "",
+	} {
+		var d doctor
+		d.writes(redisconn.ParseInfo(info))
+		if remedies := fmt.Sprint(d.findings); says == "" && len(d.findings) > 0 || !strings.Contains(remedies, says) {
+			t.Errorf("%q: %s", info, remedies)
 		}
 	}
 }

@@ -96,7 +96,7 @@ func (l *Ledger) forget(id string) (time.Time, bool) {
 func (l *Ledger) notice(st State) {
 	old := l.stats.state.Swap(&st)
 	if !st.Durable && (old == nil || old.Durable) {
-		l.opt.Logger.Warn("the revocation store may lose revocations in a crash, so they are answered as not yet replicated: run `redis-cli config set appendonly yes`, and then write it into redis.conf; a restart with it alone begins empty")
+		l.opt.Logger.Warn("the revocation store may lose revocations in a crash, so they are answered as not yet replicated: run `redis-cli config set appendonly yes`, then write it into redis.conf (a restart with it alone begins empty), and see that the disk has room for it")
 	}
 	if st.Evicts && (old == nil || !old.Evicts) {
 		l.opt.Logger.Warn("the revocation store throws entries away when its memory is full: set Redis' maxmemory-policy to noeviction")
