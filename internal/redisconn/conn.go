@@ -59,6 +59,7 @@ func Open(c *config.Redis) (*Client, error) {
 			return nil, err
 		}
 		client.single = redis.NewFailoverClient(client.sentinel.options(c, secure))
+		client.single.AddHook(masterless{})
 		client.UniversalClient = client.single
 	default:
 		opt, err := singleOptions(c, secure)

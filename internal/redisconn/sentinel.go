@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -43,6 +45,27 @@ func (s *sentinel) options(c *config.Redis, secure *tls.Config) *redis.FailoverO
 		MaxRetries:                 -1, DialerRetries: 1, DialTimeout: dialTimeout, ReadTimeout: readTimeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true, PipelinePoolSize: -1,
 	}
+}
+
+// masterless makes one sentence of what Sentinels say when none of them names a master. The driver joins their answers by
+// line breaks, and takes over redis.Nil from one that knows of no such master, which to a caller means an empty answer of
+// Redis.
+type masterless struct{}
+
+func (masterless) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err != nil && (errors.Is(err, redis.Nil) || strings.Contains(err.Error(), "\n")) {
+			err = errors.New(strings.NewReplacer("\n", "; ", redis.Nil.Error(), "they know of no master of this name").Replace(err.Error()))
+		}
+		return conn, err
+	}
+}
+
+func (masterless) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (masterless) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
 // replicas is how many replicas the Sentinels know of, those that are down included: any of them may be made master.
