@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/usher-im/usher/internal/config"
 )
 
 // trimmer keeps the audit in Redis within its bounds. Every node does it; two at once do no harm.
@@ -49,7 +51,11 @@ func (s *Store) trim(ctx context.Context) error {
 	if err != nil {
 		return cmp.Or(err, unwritten)
 	}
-	for _, gone := range tooMuch(parts, s.opt.MaxSize) {
+	past, left := tooMuch(parts, s.opt.MaxSize)
+	if left > s.opt.MaxSize {
+		s.opt.Logger.Warn(fmt.Sprintf("the hour of the audit that is being written takes %s of Redis, more than audit.max_size, and none of it goes before it is over: see who floods (usher audit stats --by ip), and that Redis' maxmemory has room", config.Size(left)))
+	}
+	for _, gone := range past {
 		if err := s.drop(ctx, gone); err != nil {
 			return cmp.Or(err, unwritten)
 		}
@@ -122,13 +128,12 @@ type doomed struct {
 }
 
 // tooMuch chooses what is to go, oldest first: allowed rows as long as they take more than half, since the rest is what
-// questions are about; then whole hours. The newest hour stays.
-func tooMuch(parts []part, limit int64) []doomed {
+// questions are about; then whole hours. The newest hour stays, and with it what is left.
+func tooMuch(parts []part, limit int64) (gone []doomed, left int64) {
 	var allowed, other int64
 	for _, p := range parts {
 		allowed, other = allowed+p.allowed, other+p.other
 	}
-	var gone []doomed
 	var a, d int // the next part to lose its allowed rows, and everything
 	for allowed+other > limit {
 		switch {
@@ -145,10 +150,10 @@ func tooMuch(parts []part, limit int64) []doomed {
 			parts[d].allowed = 0
 			d++
 		default:
-			return gone
+			return gone, allowed + other
 		}
 	}
-	return gone
+	return gone, allowed + other
 }
 
 func (s *Store) drop(ctx context.Context, gone doomed) error {

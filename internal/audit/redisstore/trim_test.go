@@ -1,6 +1,9 @@
 package redisstore
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,5 +43,26 @@ func TestStore_AnswersFromARedisThatIsFull(t *testing.T) {
 		if page, err := s.Query(t.Context(), q); err != nil || len(page.Events) == 0 {
 			t.Errorf("%d events: %v", len(page.Events), err)
 		}
+	}
+}
+
+// Nothing of it goes, so that somebody must be told.
+func TestStore_SaysThatTheHourBeingWrittenIsMoreThanAll(t *testing.T) {
+	var log bytes.Buffer
+	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: fresh()}, "n", Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(100))); err != nil {
+		t.Fatal(err)
+	}
+	for _, most := range []int64{1 << 20, 1} {
+		s.opt.MaxSize = most
+		if err := s.trim(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(log.String(), "more than audit.max_size"); said != (most == 1) {
+			t.Errorf("where %d bytes are the most it says %q", most, log.String())
+		}
+	}
+	if page, err := s.Query(t.Context(), audit.Query{Limit: 1}); err != nil || len(page.Events) == 0 {
+		t.Errorf("the newest hour is gone: %v", err)
 	}
 }
