@@ -73,6 +73,9 @@ func (cmd *tokenExplainCmd) offline(ctx context.Context, c *commands, s streams,
 	defer cancel()
 	q := decide.Question{Token: raw, Host: cmd.Host, Profile: cmd.Profile, Room: cmd.Room, Tenant: cmd.Tenant, Stage: decide.Stage(cmd.Stage)}
 	e := r.door.Explain(ctx, &q, time.Now())
+	if e.HostMissing {
+		return e, usage("all else allows this token, but its profile has no domain, so that sub must be the host that asks: name that with --host")
+	}
 	for n, check := range e.Checks {
 		if check.Config != "" {
 			e.Checks[n].Config = cfg.Where(check.Config)
@@ -89,7 +92,7 @@ func (cmd *tokenExplainCmd) online(ctx context.Context, c *commands, s streams, 
 	_, err = cl.do(ctx, "POST", "/v1/explain", map[string]string{
 		"token": raw, "host": cmd.Host, "profile": cmd.Profile, "stage": cmd.Stage, "room": cmd.Room, "tenant": cmd.Tenant,
 	}, &e)
-	return e, err
+	return e, mistaken(err)
 }
 
 // show prints one line a check, and under it what was found and where the rule stands.
