@@ -50,8 +50,11 @@ func (q *Query) Range() (from, until uint64) {
 	return from, until
 }
 
+// lastMillis is the last moment that keys reach, in the year 2039: those of later ones would begin anew.
+const lastMillis = 1<<(63-kShift) - 1
+
 // FirstK is the lowest key of a moment.
-func FirstK(t time.Time) uint64 { return uint64(max(0, t.UnixMilli())) << kShift }
+func FirstK(t time.Time) uint64 { return uint64(min(max(0, t.UnixMilli()), lastMillis)) << kShift }
 
 // MillisOf is the moment of a key.
 func MillisOf(k uint64) int64 { return int64(k >> kShift) }

@@ -76,6 +76,8 @@ func filters(t *testing.T, open Opener) {
 		"since":       {audit.Query{Since: since}, func(e *audit.Event) bool { return !e.Time.Before(since) }},
 		"until":       {audit.Query{Until: until}, func(e *audit.Event) bool { return e.Time.Before(until) }},
 		"both":        {audit.Query{Since: since, Until: until}, func(e *audit.Event) bool { return !e.Time.Before(since) && e.Time.Before(until) }},
+		"far since":   {audit.Query{Since: Now.AddDate(24, 0, 0)}, func(*audit.Event) bool { return false }}, // farther than keys reach
+		"far until":   {audit.Query{Until: time.Date(2110, 1, 1, 0, 0, 0, 0, time.UTC)}, func(*audit.Event) bool { return true }},
 		"kind":        {audit.Query{Kind: audit.Revocation}, func(e *audit.Event) bool { return e.Kind == audit.Revocation }},
 		"decisions":   {audit.Query{Kind: audit.Decision}, func(e *audit.Event) bool { return e.Kind == audit.Decision }},
 		"allow":       {audit.Query{Verdict: audit.Allow}, func(e *audit.Event) bool { return e.Verdict == audit.Allow }},
