@@ -26,6 +26,7 @@ type ownJournal struct {
 	release  func()
 	err      io.Writer
 	any      bool // something was recorded
+	gone     bool // what is not stored when the command ends is stored by nobody
 }
 
 // journalTime bounds how long a command waits for its events to be stored.
@@ -46,7 +47,7 @@ func openOwnJournal(ctx context.Context, cfg *config.Config, redis *redisconn.Cl
 		if dir, err = os.MkdirTemp("", "usher-"); err != nil {
 			return nil, err
 		}
-		j.release = func() { os.RemoveAll(dir) }
+		j.release, j.gone = func() { os.RemoveAll(dir) }, true
 	} else if j.release, err = lockDataDir(cfg.DataDir); err != nil {
 		return j, nil // a node serves from here
 	} else if node, err = nodeName(cfg.DataDir); err != nil {
@@ -93,7 +94,12 @@ func (j *ownJournal) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), journalTime)
 	defer cancel()
 	if j.pipeline != nil {
-		if err := j.pipeline.Close(ctx); err != nil && j.any {
+		err := j.pipeline.Close(ctx)
+		switch {
+		case err == nil || !j.any:
+		case j.gone:
+			fmt.Fprintln(j.err, "warning: this is done, but not in the audit, nor will it be:", err)
+		default:
 			fmt.Fprintln(j.err, "warning: this is not in the audit yet:", err)
 		}
 	}
