@@ -36,6 +36,9 @@ func (cmd *tokenExplainCmd) Run(ctx context.Context, c *commands, s streams) err
 	if !decide.Stage(cmd.Stage).Valid() {
 		return usage("there is no stage %q: it is one of connect, create, join, recheck", cmd.Stage)
 	}
+	if cmd.Room == "" && decide.Stage(cmd.Stage).NeedsRoom() {
+		return usage("the stages join and create need a room: name it with --room")
+	}
 	ask := cmd.offline
 	if cmd.Online || cmd.Server != "" {
 		ask = cmd.online

@@ -27,6 +27,9 @@ const (
 // Valid tells whether s is one of the four stages.
 func (s Stage) Valid() bool { return s == Connect || s == Create || s == Join || s == Recheck }
 
+// NeedsRoom tells whether a question of this stage is about a room.
+func (s Stage) NeedsRoom() bool { return s == Create || s == Join }
+
 // judgesRoom: at connect the room is only what the URL says.
 func (s Stage) judgesRoom() bool { return s != Connect }
 

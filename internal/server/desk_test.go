@@ -344,3 +344,14 @@ func TestExplain_AsksForTheHostWhereNothingElseIsMissing(t *testing.T) {
 		t.Errorf("a forged token: %+v", r)
 	}
 }
+
+// As POST /v1/verify does: what it takes for no question has no verdict.
+func TestExplain_AsksForTheRoomOfAJoin(t *testing.T) {
+	n := start(t, base)
+	for stage, want := range map[string]int{"join": 400, "create": 400, "connect": 200, "recheck": 200, "leave": 400} {
+		r := n.as(credential.Audit, "POST", "/v1/explain", fmt.Sprintf(`{"token":%q,"host":"meet.example.com","stage":%q}`, mintToken(t, "a"), stage))
+		if r.status != want {
+			t.Errorf("%s: %+v", stage, r)
+		}
+	}
+}

@@ -35,6 +35,9 @@ func (s *Server) explain(c *fiber.Ctx) error {
 	if !q.Stage.Valid() {
 		return problem(c, fiber.StatusBadRequest, "bad-question", "The stage is one of connect, create, join, recheck.")
 	}
+	if q.Room == "" && q.Stage.NeedsRoom() {
+		return problem(c, fiber.StatusBadRequest, "bad-question", "The stages join and create need a room.")
+	}
 	e := s.door.Load().Explain(c.Context(), &q, time.Now())
 	if e.HostMissing {
 		return problem(c, fiber.StatusBadRequest, "bad-question", "All else allows this token, but its profile has no domain, so that sub must be the host that asks: send that as host.")

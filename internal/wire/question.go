@@ -136,7 +136,7 @@ func check(q *decide.Question) error {
 		return errors.New("member host is missing")
 	case q.Token != "" && q.Grant != "":
 		return errors.New("members token and grant exclude each other")
-	case q.Room == "" && (q.Stage == decide.Join || q.Stage == decide.Create):
+	case q.Room == "" && q.Stage.NeedsRoom():
 		return errors.New("member room is missing; the stages join and create need it")
 	}
 	return nil
