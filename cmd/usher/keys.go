@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/keys"
 )
 
@@ -61,7 +62,7 @@ func (cmd *keysListCmd) Run(ctx context.Context, c *commands, s streams) error {
 		if !row.FetchedAt.IsZero() {
 			age = (time.Duration(row.AgeSeconds) * time.Second).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Profile, row.Issuer, row.Kid, row.ID, kindOf(row.Info), row.Source, age, row.LastError)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Profile, row.Issuer, audit.Clean(row.Kid), audit.Clean(row.ID), kindOf(row.Info), row.Source, age, row.LastError)
 	}
 	return w.Flush()
 }
