@@ -4,8 +4,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 const (
@@ -25,10 +27,7 @@ func sound(value any) error {
 	case *ecdsa.PublicKey:
 		return soundEC(v)
 	case ed25519.PublicKey:
-		if len(v) != ed25519.PublicKeySize {
-			return errors.New("it is no valid Ed25519 key: its length is wrong")
-		}
-		return nil
+		return soundEd25519(v)
 	}
 	return errors.New("it is a key of a kind that verifies no token; use RSA, EC on P-256, P-384 or P-521, or Ed25519")
 }
@@ -52,4 +51,28 @@ func soundEC(k *ecdsa.PublicKey) error {
 		return errors.New("it is no valid EC key on P-256, P-384 or P-521")
 	}
 	return nil
+}
+
+func soundEd25519(k ed25519.PublicKey) error {
+	if len(k) != ed25519.PublicKeySize {
+		return errors.New("it is no valid Ed25519 key: its length is wrong")
+	}
+	y := [ed25519.PublicKeySize]byte(k)
+	y[31] &= 0x7f // less the sign of x
+	if slices.Contains(smallOrder[:], hex.EncodeToString(y[:])) {
+		return errors.New("it is no valid Ed25519 key: anybody could sign for it")
+	}
+	return nil
+}
+
+// smallOrder are the eight points of small order by their y, also as it is spelt past the modulus. RFC 8032 does not have
+// them refused, and a signature that needs no key is good for every eighth message or more. All zeros is one of them.
+var smallOrder = [...]string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }
