@@ -33,6 +33,9 @@ func Prepare(r Revocation, now time.Time) (Revocation, error) {
 	}
 	r.ID = r.identity().String()
 	r.IssuedBefore, r.ExpiresAt, r.CreatedAt = toMS(r.IssuedBefore), toMS(r.ExpiresAt), toMS(now)
+	if r.ExpiresAt.Year() > 9999 { // RFC 3339 has no word for it: a token that ends on the last day there is, and its leeway
+		r.ExpiresAt = time.Time{}
+	}
 	if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) {
 		return r, fmt.Errorf("the revocation would have expired at %s: give an expiry that lies ahead, or none", r.ExpiresAt.Format(time.RFC3339))
 	}

@@ -24,6 +24,7 @@ func TestPrepare_BringsWhatIsAskedForIntoOneForm(t *testing.T) {
 		{"a room whose name holds an encoded percent and at", Revocation{Selector: SelectRoom, Value: "a%2540b%40c"}, Revocation{Selector: SelectRoom, Value: "a%2540b%40c"}},
 		{"a tenant", Revocation{Selector: SelectRoom, Value: "[Acme]"}, Revocation{Selector: SelectRoom, Value: "[acme]"}},
 		{"a tenant as Prosody spells it", Revocation{Selector: SelectRoom, Value: "[Straße]Standup"}, Revocation{Selector: SelectRoom, Value: "[strasse]standup"}},
+		{"an expiry that cannot be written is none", Revocation{Selector: SelectIssuer, Value: "app", ExpiresAt: time.UnixMilli(253402300800000)}, Revocation{Selector: SelectIssuer, Value: "app"}},
 		{"times to the millisecond", Revocation{Selector: SelectUser, Issuer: "app", Value: "u", IssuedBefore: now, ExpiresAt: now.Add(time.Hour)},
 			Revocation{Selector: SelectUser, Issuer: "app", Value: "u", IssuedBefore: now.UTC().Truncate(time.Millisecond), ExpiresAt: now.Add(time.Hour).UTC().Truncate(time.Millisecond)}},
 	} {

@@ -40,7 +40,7 @@ func TestTimes_AreReadAsPeopleWriteThem(t *testing.T) {
 	if got, err := intake.ParseTime("2h", now, -1); err != nil || !got.Equal(now.Add(-2*time.Hour)) {
 		t.Errorf("2h back is %s, %v", got, err)
 	}
-	for _, text := range []string{"soon", "-2h", "2", "1790000000", "99999999w", "0001-01-01", "2026-13-01", "1e9h"} {
+	for _, text := range []string{"soon", "-2h", "2", "1790000000", "99999999w", "0001-01-01", "2026-13-01", "1e9h", "9999-12-31T23:59:59-01:00"} {
 		if got, err := intake.ParseTime(text, now, +1); err == nil {
 			t.Errorf("%q is read as %s", text, got)
 		}
@@ -67,6 +67,7 @@ func TestToken_ThatIsPastedGoesWhenItRunsOut(t *testing.T) {
 		{"milliseconds", "iss: app", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.UnixMilli()), exp.Add(70 * time.Second)},
 		{"any issuer's rules", `iss: "*"`, fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(70 * time.Second)},
 		{"no exp", "iss: app", `{"iss":"app"}`, time.Time{}},
+		{"the last moment that can be written", "iss: app, time: {timestamps: seconds}", `{"iss":"app","exp":253402300799}`, time.Time{}},
 		{"an issuer that is not configured", "iss: other", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), time.Time{}},
 		{"run out already", "iss: app", `{"iss":"app","exp":1000000000}`, now.Add(time.Minute)},
 	} {

@@ -33,7 +33,7 @@ func ParseTime(text string, now time.Time, direction time.Duration) (time.Time, 
 
 // plausible keeps to what stores can hold and JSON can say.
 func plausible(t time.Time) (time.Time, error) {
-	if t.Year() < 1971 || t.Year() > 9999 {
+	if year := t.UTC().Year(); year < 1971 || year > 9999 {
 		return time.Time{}, errTime
 	}
 	return t, nil
