@@ -285,3 +285,30 @@ func TestSeat_WhatATokenGaveGoesWithTheLastDevice(t *testing.T) {
 		awaitAffiliation(t, s, other.JID, "none")
 	})
 }
+
+// The verdict is waited for where the sender's stanzas wait their turn behind it: also on a stream that was resumed.
+func TestSeat_WhoLeavesBeforeTheVerdictIsOutsideInTheEnd(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		host := s.Login(t, e2e.Who{Token: user(t, "host")})
+		host.MustJoin("daily", "host")
+		for i, resumed := range []bool{false, true} {
+			alice := s.Login(t, e2e.Who{Token: user(t, "alice")})
+			jid := alice.JID
+			if resumed {
+				id := enable(alice)
+				alice.Close()
+				alice = returning(t, s, user(t, "alice"), id)
+				alice.MustExpect("the resumption", inStreamManagement("resumed"))
+			}
+			s.Gate.Hold()
+			alice.MustSend(`<presence xmlns='jabber:client' to='%s/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>`, e2e.Room("daily"))
+			alice.MustSend(`<presence xmlns='jabber:client' type='unavailable' to='%s/alice'/>`, e2e.Room("daily"))
+			if _, err := s.Gate.Arrived(e2e.Context(t), "join", i+1); err != nil {
+				t.Fatal(err)
+			}
+			s.Gate.Release()
+			host.MustExpect("alice to go", leaves("alice"))
+			awaitSeat(t, s, "daily", jid, "")
+		}
+	})
+}
