@@ -198,5 +198,5 @@ func unread(err error) error {
 	if err == nil || errors.Is(err, audit.ErrUncountable) {
 		return err
 	}
-	return fmt.Errorf("the audit store does not answer: %w", err)
+	return fmt.Errorf("the audit store failed: %w", err)
 }
