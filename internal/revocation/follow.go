@@ -78,8 +78,8 @@ func (o *outage) ended(where *bool, log *slog.Logger) {
 	}
 }
 
-// follow brings the index up to where the store stands and applies change after change. It calls following once the
-// store gives its changes too, and returns when something is wrong.
+// follow brings the index up to where the store stands and applies change after change. It calls following each time that
+// it has what the store gave, and returns when something is wrong.
 func (l *Ledger) follow(parent context.Context, following func()) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -98,19 +98,18 @@ func (l *Ledger) follow(parent context.Context, following func()) error {
 	l.mu.Unlock()
 	for {
 		changes, err := l.store.Changes(ctx, l.position().seq, l.opt.Heartbeat)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err == nil && ctx.Err() == nil {
+			if err = l.apply(changes); errors.Is(err, errGap) {
+				err = l.reload(ctx)
+			}
 		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
 			return err
 		}
 		following()
-		if err = l.apply(changes); errors.Is(err, errGap) {
-			err = l.reload(ctx)
-		}
-		if err != nil {
-			return err
-		}
 	}
 }
 

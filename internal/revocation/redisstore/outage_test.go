@@ -72,6 +72,43 @@ func TestFollowing_WithHalfOfTheRightsIsOneLineInTheLogAndItsEndAnother(t *testi
 	}
 }
 
+// Whoever has fallen behind and may not load the store anew goes on getting changes that it has no use for.
+func TestFollowing_AGapThatCannotBeClosedIsOneLineInTheLogAndItsEndAnother(t *testing.T) {
+	server := serve(t)
+	admin := direct(t, server)
+	may := func(rules ...any) {
+		t.Helper()
+		if err := admin.Do(t.Context(), append([]any{"ACL", "SETUSER", "usher"}, rules...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	may(append([]any{"on", ">a-password"}, rights(t)...)...)
+	log := &diary{}
+	store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Username: "usher", Password: "a-password", Prefix: "usher:"}), few)
+	l := revocation.Open(store, revocation.Options{Heartbeat: heartbeat, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	t.Cleanup(func() { l.Close() })
+	<-l.Loaded()
+	may("-xread", "-zrange")
+	storetest.Eventually(t, "the node hears of no changes", func() bool { return strings.Contains(fmt.Sprint(log.lines()), "xread") })
+	missed := make([]revocation.Revocation, 3*storetest.KeepChanges)
+	for i := range missed {
+		missed[i] = storetest.JTI(t, fmt.Sprint(i))
+	}
+	if _, err := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few).Revoke(t.Context(), missed); err != nil {
+		t.Fatal(err)
+	}
+	may("+xread")
+	storetest.Eventually(t, "the node has tried again and again to load the store", func() bool { return l.Stats().Gaps >= 5 })
+	if said := log.lines(); len(said) != 1 {
+		t.Errorf("while it lasts the log has %d lines: %.2000q", len(said), said)
+	}
+	may("+zrange")
+	storetest.Eventually(t, "the log says that it is over", func() bool { return strings.Contains(fmt.Sprint(log.lines()), "followed again") })
+	if said, s := log.lines(), l.Stats(); len(said) != 2 || s.Entries[revocation.SelectJTI] != len(missed) {
+		t.Errorf("at its end the node has %d revocations, and the log %d lines: %.2000q", s.Entries[revocation.SelectJTI], len(said), said)
+	}
+}
+
 // An emptied store is loaded anew, and what it lost put back, for longer than a heartbeat where there is much.
 func TestFollowing_ALoadThatOutlastsAHeartbeatIsNotBegunAgain(t *testing.T) {
 	const all = 10_000
