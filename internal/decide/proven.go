@@ -120,7 +120,7 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 		room:        t.profile.rooms.Prepare(roomClaim(c)),
 		static:      t.issuer.judgeClaims(c, t.profile.domainFor(t.host)),
 	}
-	p.marks = t.issuer.marks.MarksOf(p.subject(t.key.Kids))
+	p.marks = t.issuer.marks.MarksOf(p.subject(t.key.Names))
 	p.ends()
 	return p, nil
 }
@@ -140,9 +140,9 @@ func (p *Proven) ends() {
 func (t *trial) letGo() { t.token.SigningInput, t.token.Signature = nil, nil }
 
 // subject is what revocations match a token by.
-func (p *Proven) subject(kids []string) revocation.Subject {
+func (p *Proven) subject(names []string) revocation.Subject {
 	return revocation.Subject{
-		Issuer: p.Claims.Issuer, JTI: p.Claims.JTI, User: p.UserID, KeyID: p.KeyID, Kids: kids,
+		Issuer: p.Claims.Issuer, JTI: p.Claims.JTI, User: p.UserID, KeyID: p.KeyID, KeyNames: names,
 		Fingerprint: p.Fingerprint, Rooms: p.Claims.Room, Tenant: p.Claims.Subject, IssuedAt: p.Times.IssuedAt,
 	}
 }

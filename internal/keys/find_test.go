@@ -189,25 +189,34 @@ func TestKey_WithoutKidSharesTheIDOfTheSameKeyWithOne(t *testing.T) {
 	}
 }
 
-// Nor by naming the other kid of a key that was published under two. A key server answers for each kid by itself.
-func TestKey_KnowsEachKidUnderWhichItIsGiven(t *testing.T) {
-	ed, server := newEd25519(), newKeyServer(t, answer(publicPEM(oneRSA())))
+// Nor by naming the other kid of a key that was published under two, nor one that it was given since, nor one under which a
+// key server gives it too. For the rest, a key server answers for each kid by itself.
+func TestKey_KnowsEachNameUnderWhichItIsGiven(t *testing.T) {
+	ed, ec, once := newEd25519(), newEC(elliptic.P256()), newEC(elliptic.P384())
+	server := newKeyServer(t, newStore(map[string]string{
+		"asap 1": publicPEM(oneRSA()), "asap 2": publicPEM(oneRSA()), "asap ec": publicPEM(ec), "asap once": publicPEM(once),
+	}, "").answer)
 	r := ring(t,
 		config.KeySource{PEM: fileWith(t, publicPEM(ed)), Kid: "old"},
 		config.KeySource{JWKS: fileWith(t, jwks(member(ed, "kid", "new"), member(newEd25519(), "kid", "other")))},
+		config.KeySource{PEM: fileWith(t, publicPEM(ec))}, config.KeySource{PEM: fileWith(t, publicPEM(once)), Kid: "once"},
 		config.KeySource{Secret: secretA}, config.KeySource{Secret: secretA, Kid: "s"}, config.KeySource{Secret: secretA, Kid: "t"},
 		config.KeySource{ASAPURL: server.URL},
 	)
+	thumbprint, _ := find(t, r, "-", token.ES256)
 	for _, c := range []struct {
 		kid  string
 		alg  token.Algorithm
 		want []string
 	}{
 		{"old", token.EdDSA, []string{"old", "new"}}, {"new", token.EdDSA, []string{"old", "new"}}, {"other", token.EdDSA, nil},
-		{"s", token.HS256, []string{"s", "t"}}, {"", token.HS256, []string{"s", "t"}}, {"asap 1", token.RS256, nil}, {"asap 2", token.RS256, nil},
+		{"s", token.HS256, []string{"default", "s", "t"}}, {"", token.HS256, []string{"default", "s", "t"}},
+		{"once", token.ES384, nil}, {"asap once", token.ES384, []string{"once"}}, {"once", token.ES384, nil},
+		{"asap ec", token.ES256, []string{thumbprint}}, {"", token.ES256, []string{thumbprint}},
+		{"asap 1", token.RS256, nil}, {"asap 2", token.RS256, nil},
 	} {
 		k, problem := r.Find(t.Context(), c.kid, c.kid != "", c.alg, time.Now(), nobody)
-		if problem != nil || !slices.Equal(k.Kids, c.want) {
+		if problem != nil || !slices.Equal(k.Names, c.want) {
 			t.Errorf("%q: %+v, %v, want %q", c.kid, k, problem, c.want)
 		}
 	}

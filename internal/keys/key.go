@@ -14,9 +14,9 @@ type Key struct {
 	// a kid is "default". A key without a kid that another entry gives with one has that entry's ID, so that revoking
 	// the kid also reaches tokens that name none.
 	ID string
-	// Kids are all under which other entries give the same key, its own among them: a revocation of any means it. Nil: none
-	// does. A key server that is asked by kid has no say here: it might give one key for whatever it is asked.
-	Kids []string
+	// Names are all IDs under which entries give the same key: a revocation of any means it. Nil: ID is the only one. A key
+	// server that is asked by kid adds none: it might give one key for whatever it is asked.
+	Names []string
 	// Kid is what a token's kid must equal; empty: the key has none.
 	Kid string
 	// Alg is the only algorithm that the key's publisher wants it used for; empty where there is no such wish.

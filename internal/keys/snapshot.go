@@ -51,31 +51,31 @@ func (s *snapshot) index(k *Key) {
 	}
 }
 
-// shareNames gives every key its ID and kids among the others.
+// shareNames gives every key its ID and names among the others.
 func shareNames(keys []*Key) []*Key {
-	kids := kidsOf(keys)
+	names := namesOf(keys)
 	shared := make([]*Key, len(keys))
 	for i, k := range keys {
 		shared[i] = k
-		id, all := sharedID(k, keys), kids[materialOf(k)]
-		if id != k.ID || len(all) > 1 {
+		id, all := sharedID(k, keys), names[materialOf(k)]
+		if slices.ContainsFunc(all, func(name string) bool { return name != k.ID }) || id != k.ID {
 			renamed := *k
-			renamed.ID, renamed.Kids = id, all
+			renamed.ID, renamed.Names = id, all
 			shared[i] = &renamed
 		}
 	}
 	return shared
 }
 
-// kidsOf lists the kids of each material.
-func kidsOf(keys []*Key) map[any][]string {
-	kids := make(map[any][]string)
+// namesOf lists the names of each material.
+func namesOf(keys []*Key) map[any][]string {
+	names := make(map[any][]string)
 	for _, k := range keys {
-		if m := materialOf(k); k.Kid != "" && !k.onDemand && !slices.Contains(kids[m], k.Kid) {
-			kids[m] = append(kids[m], k.Kid)
+		if m := materialOf(k); !k.onDemand && !slices.Contains(names[m], k.ID) {
+			names[m] = append(names[m], k.ID)
 		}
 	}
-	return kids
+	return names
 }
 
 // materialOf gives equal values for keys of the same material.

@@ -68,7 +68,7 @@ func (x *Index) check(m *Marks, present uint32, nowMS int64) (id string, revoked
 			return m.keys[i].String(), true
 		}
 	}
-	for _, k := range m.rooms {
+	for _, k := range m.more {
 		if at := t.find(k); at >= 0 && t.slots[at].revokes(m.IssuedAt, nowMS) {
 			return k.String(), true
 		}

@@ -13,8 +13,8 @@ type Subject struct {
 	User string
 	// KeyID is the name of the key that verified, never the header's word.
 	KeyID string
-	// Kids are all names of that key, where it has more than one.
-	Kids        []string
+	// KeyNames are all names of that key, where it has more than one.
+	KeyNames    []string
 	Fingerprint [16]byte
 	// Rooms are the room claims as signed. Tenant is the tenant that the token is for (sub), or empty.
 	Rooms  []string
@@ -34,14 +34,14 @@ type Marks struct {
 	n     uint8
 	// present has a bit for each kind among the keys.
 	present  uint32
-	rooms    []Key // those that did not fit
+	more     []Key // those that did not fit
 	IssuedAt int64
 }
 
 func (m *Marks) add(k kind, key Key) {
 	m.present |= 1 << k
 	if int(m.n) == inline {
-		m.rooms = append(m.rooms, key)
+		m.more = append(m.more, key)
 		return
 	}
 	m.keys[m.n], m.kinds[m.n] = key, k
@@ -50,9 +50,9 @@ func (m *Marks) add(k kind, key Key) {
 
 // Keys lists every key that would revoke this token.
 func (m *Marks) Keys() []Key {
-	all := make([]Key, 0, int(m.n)+len(m.rooms))
+	all := make([]Key, 0, int(m.n)+len(m.more))
 	all = append(all, m.keys[:m.n]...)
-	return append(all, m.rooms...)
+	return append(all, m.more...)
 }
 
 // MarksOf hashes what a token can be revoked by. Empty members name nothing and cannot be revoked by.
@@ -87,9 +87,9 @@ func (x *Shared) MarksOf(s Subject) Marks {
 		m.add(kindRoom, common.allRooms)
 	}
 	m.addRooms(s.Rooms, tenant)
-	for _, kid := range s.Kids {
-		if kid != s.KeyID {
-			m.add(kindKey, keyOf(kindKey, s.Issuer, kid))
+	for _, name := range s.KeyNames {
+		if name != s.KeyID {
+			m.add(kindKey, keyOf(kindKey, s.Issuer, name))
 		}
 	}
 	return m

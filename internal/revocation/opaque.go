@@ -90,5 +90,5 @@ func (c *ciphers) of(names []Name, m *Marks) []Name {
 		return names
 	}
 	current := &(*p)[len(*p)-1]
-	return current.appendNames(current.appendNames(names, m.keys[:m.n]), m.rooms)
+	return current.appendNames(current.appendNames(names, m.keys[:m.n]), m.more)
 }
