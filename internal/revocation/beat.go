@@ -29,7 +29,7 @@ func (l *Ledger) keepBeating(ctx context.Context) {
 }
 
 // missedMost is how many heartbeats in a row go by unanswered before the log says so. A second apart, that is before the
-// index is too old for anybody.
+// index is too old by the default max_staleness.
 const missedMost = 3
 
 // sweepParts is in how many heartbeats the whole index is swept of what has expired.
