@@ -19,6 +19,9 @@ import (
 func (m *Marks) addRooms(rooms []string, tenant string) {
 	for _, claimed := range rooms {
 		m.addRoom(claimed, tenant)
+		if claimed == "" || claimed[0] != '[' && claimed[0] < utf8.RuneSelf {
+			continue // no folding makes a [ of another ASCII sign
+		}
 		if own, name, found := splitTenant(room.Folded(claimed)); found && name != "" {
 			m.add(kindRoom, roomsOf(own))
 			m.addRoom(name, own)
