@@ -44,7 +44,10 @@ func openOwnJournal(ctx context.Context, cfg *config.Config, redis *redisconn.Cl
 		// Beside a node that runs here the command is a writer of its own, with a spill of its own.
 		host, _ := os.Hostname()
 		node = host + "-cli-" + strings.ToLower(rand.Text()[:8])
-		if dir, err = os.MkdirTemp("", "usher-"); err != nil {
+		if dir, err = os.MkdirTemp("", "usher-"); err != nil { // a container of which data_dir alone can be written
+			dir, err = os.MkdirTemp(cfg.DataDir, ".cli-")
+		}
+		if err != nil {
 			return nil, err
 		}
 		j.release, j.gone = func() { os.RemoveAll(dir) }, true
