@@ -168,12 +168,12 @@ func (a stored) find(ctx context.Context, scope inquiry.Scope, v inquiry.Values)
 		return audit.Page{}, misused(err)
 	}
 	page, err := a.Query(ctx, q)
-	return page, unread(err)
+	return page, storeFailed("audit", err)
 }
 
 func (a stored) get(ctx context.Context, id string) (audit.Event, bool, error) {
 	e, found, err := a.Get(ctx, id)
-	return e, found, unread(err)
+	return e, found, storeFailed("audit", err)
 }
 
 func (a stored) counts(ctx context.Context, v inquiry.Values) ([]audit.Count, error) {
@@ -182,7 +182,7 @@ func (a stored) counts(ctx context.Context, v inquiry.Values) ([]audit.Count, er
 		return nil, misused(err)
 	}
 	counts, err := a.Stats(ctx, q)
-	return counts, unread(err)
+	return counts, storeFailed("audit", err)
 }
 
 func (a stored) follow(ctx context.Context, v inquiry.Values, f func(audit.Event) error) error {
@@ -191,12 +191,4 @@ func (a stored) follow(ctx context.Context, v inquiry.Values, f func(audit.Event
 		return misused(err)
 	}
 	return a.Follow(ctx, q, f)
-}
-
-// unread says whose error it is, unless it is an answer.
-func unread(err error) error {
-	if err == nil || errors.Is(err, audit.ErrUncountable) {
-		return err
-	}
-	return fmt.Errorf("the audit store failed: %w", err)
 }

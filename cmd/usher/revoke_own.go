@@ -100,7 +100,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 	}
 	w, err := d.store.Revoke(ctx, rs)
 	if err != nil {
-		return nil, storeFailed(err)
+		return nil, storeFailed("revocation", err)
 	}
 	for i, o := range w.Outcomes {
 		answers[i].Revocation, answers[i].New, answers[i].Replicated = o.Revocation, o.New, w.Replicated
@@ -123,7 +123,7 @@ func (d *ownDesk) preview(answers []deskAnswer, now time.Time) error {
 		}
 		n, more, err := server.RecentSessions(events, answers[i].Revocation, since)
 		if err != nil {
-			return fmt.Errorf("the audit store does not answer, so the sessions cannot be counted: %w", err)
+			return fmt.Errorf("the audit store failed, so the sessions cannot be counted: %w", err)
 		}
 		answers[i].Sessions, answers[i].AtLeast = &n, more
 	}
@@ -139,7 +139,7 @@ func (d *ownDesk) list(ctx context.Context, q revocation.Query) (revocation.Page
 	if errors.Is(err, revocation.ErrCursor) {
 		return page, &failure{exitUsage, err}
 	}
-	return page, storeFailed(err)
+	return page, storeFailed("revocation", err)
 }
 
 func (d *ownDesk) get(ctx context.Context, id string) (revocation.Revocation, error) {
@@ -148,15 +148,15 @@ func (d *ownDesk) get(ctx context.Context, id string) (revocation.Revocation, er
 		return revocation.Revocation{}, revocation.ErrNotFound
 	}
 	r, err := d.store.Get(ctx, key)
-	return r, storeFailed(err)
+	return r, storeFailed("revocation", err)
 }
 
-// storeFailed says whose error it is; that there is no such revocation is an answer.
-func storeFailed(err error) error {
-	if err == nil || errors.Is(err, revocation.ErrNotFound) {
+// storeFailed says whose error it is, unless it is an answer.
+func storeFailed(which string, err error) error {
+	if err == nil || errors.Is(err, revocation.ErrNotFound) || errors.Is(err, audit.ErrUncountable) {
 		return err
 	}
-	return fmt.Errorf("the revocation store failed: %w", err)
+	return fmt.Errorf("the %s store failed: %w", which, err)
 }
 
 func (d *ownDesk) lift(ctx context.Context, id string) (deskAnswer, error) {
@@ -171,5 +171,5 @@ func (d *ownDesk) lift(ctx context.Context, id string) (deskAnswer, error) {
 	if err == nil {
 		d.journal.record(server.DeskEvent(audit.Lift, r, d.actor, time.Now()))
 	}
-	return deskAnswer{Revocation: r, Replicated: w.Replicated}, storeFailed(err)
+	return deskAnswer{Revocation: r, Replicated: w.Replicated}, storeFailed("revocation", err)
 }

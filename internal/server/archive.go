@@ -163,5 +163,5 @@ func (a *Archive) refuse(c *fiber.Ctx, err error) error {
 	}
 	a.Logger.Error("the audit store did not answer a question: "+err.Error(), "path", c.Route().Path)
 	c.Set(fiber.HeaderRetryAfter, "5")
-	return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store does not answer; the log of this node says why. Try again.")
+	return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store failed; the log of this node says why. Try again.")
 }

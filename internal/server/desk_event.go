@@ -78,7 +78,7 @@ func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]str
 		}
 		n, more, err := RecentSessions(d.Recent, r, since)
 		if err != nil {
-			return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store does not answer ("+err.Error()+"), so the sessions cannot be counted.")
+			return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store failed ("+err.Error()+"), so the sessions cannot be counted.")
 		}
 		would[i].Sessions, would[i].AtLeast = &n, more
 	}

@@ -53,7 +53,7 @@ func (d *Desk) oauthRevoke(c *fiber.Ctx) error {
 	}
 	if _, _, err := d.write([]revocation.Revocation{r}, [][]string{cautions}, now); err != nil {
 		c.Set(fiber.HeaderRetryAfter, "1")
-		return oauthError(c, fiber.StatusServiceUnavailable, "temporarily_unavailable", "The revocation store does not answer; ask again.")
+		return oauthError(c, fiber.StatusServiceUnavailable, "temporarily_unavailable", "The revocation store failed; ask again.")
 	}
 	return c.SendStatus(fiber.StatusOK)
 }
