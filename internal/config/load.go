@@ -33,7 +33,7 @@ func DefaultSearch() []string { return []string{"./usher.yaml", "/etc/usher/ushe
 // file, line and remedy. Warnings are given beside a good config and beside faults.
 func Load(opt Options) (*Config, []Warning, error) {
 	env := environment(opt.Env)
-	path, data, err := findFile(opt, env)
+	path, data, hidden, err := findFile(opt, env)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,7 +42,11 @@ func Load(opt Options) (*Config, []Warning, error) {
 			"there is no config: looked at --config, $USHER_CONFIG, %s and for JWT_APP_ID in the environment; `usher init` writes a first one",
 			strings.Join(search(opt), ", "))}}
 	}
-	return load(path, data, env)
+	cfg, warnings, err := load(path, data, env)
+	if hidden != "" {
+		warnings = append(warnings, Warning{Where: hidden, Text: "this user may not look there, so the config is " + path + "; name the one that is meant with --config"})
+	}
+	return cfg, warnings, err
 }
 
 // Parse is Load for a config that is already in memory: name stands for the file in errors and in Config.Path, and
@@ -133,19 +137,20 @@ func search(opt Options) []string {
 	return DefaultSearch()
 }
 
-// findFile gives the config's path and content; both empty where there is none and none was named.
-func findFile(opt Options, env variables) (string, []byte, error) {
+// findFile gives the config's path and content; both empty where there is none and none was named. One may be hidden in a
+// folder on the way there.
+func findFile(opt Options, env variables) (path string, data []byte, hidden string, err error) {
 	for _, named := range []struct{ by, path string }{{"--config", opt.Path}, {"$USHER_CONFIG", env["USHER_CONFIG"]}} {
 		if named.path == "" {
 			continue
 		}
 		data, err := readConfig(named.path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil, Faults{{Where: named.path, Text: named.by + " names this file and it does not exist; correct the path, or write a first config with `usher init`"}}
+			return "", nil, "", Faults{{Where: named.path, Text: named.by + " names this file and it does not exist; correct the path, or write a first config with `usher init`"}}
 		}
-		return named.path, data, err
+		return named.path, data, "", err
 	}
-	var hidden error
+	var unseen error
 	for _, path := range search(opt) {
 		data, err := readConfig(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -153,14 +158,14 @@ func findFile(opt Options, env variables) (string, []byte, error) {
 		}
 		// Nobody can tell whether it is there: usher's user in root's home, as `sudo -u usher` has it, goes on to the next.
 		if _, seen := os.Lstat(path); errors.Is(seen, fs.ErrPermission) {
-			if hidden == nil {
-				hidden = err
+			if unseen == nil {
+				hidden, unseen = path, err
 			}
 			continue
 		}
-		return filepath.Clean(path), data, err
+		return filepath.Clean(path), data, hidden, err
 	}
-	return "", nil, hidden
+	return "", nil, hidden, unseen
 }
 
 func readConfig(path string) ([]byte, error) {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,9 +28,13 @@ func TestLoad_AFolderThatIsNotOursToSearchIsPassedOver(t *testing.T) {
 	}
 	asAnother(t, here, filepath.Dir(next))
 
-	cfg, _, err := config.Load(config.Options{Search: []string{"./usher.yaml", found}})
+	cfg, warnings, err := config.Load(config.Options{Search: []string{"./usher.yaml", found}})
 	if err != nil || cfg.Path != found {
 		t.Fatalf("got %+v, %v", cfg, err)
+	}
+	// It may have been the one that was meant.
+	if !strings.Contains(fmt.Sprint(warnings), "./usher.yaml: this user may not look there, so the config is "+found+"; name") {
+		t.Errorf("nothing is said of the other: %v", warnings)
 	}
 	// What cannot be told to be missing is not said to be.
 	_, _, err = config.Load(config.Options{Search: []string{"./usher.yaml"}})
