@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/usher-im/usher/internal/audit"
@@ -51,8 +53,8 @@ func openOwnJournal(ctx context.Context, cfg *config.Config, redis *redisconn.Cl
 			return nil, err
 		}
 		j.release, j.gone = func() { os.RemoveAll(dir) }, true
-	} else if j.release, err = lockDataDir(cfg.DataDir); err != nil {
-		return j, nil // a node serves from here
+	} else if serves, err := j.takeTurn(ctx, cfg.DataDir); err != nil || serves {
+		return j, err
 	} else if node, err = nodeName(cfg.DataDir); err != nil {
 		return j, err
 	}
@@ -63,6 +65,30 @@ func openOwnJournal(ctx context.Context, cfg *config.Config, redis *redisconn.Cl
 		Dir: dir, SpillMax: int64(cfg.Audit.SpillMax), Node: node, Names: cfg.Audit.Names, Pseudonyms: pseudonyms, Logger: log,
 	})
 	return j, err
+}
+
+// takeTurn waits for other commands, then locks data_dir, unless a node serves from it: a lock that is taken then is one's.
+func (j *ownJournal) takeTurn(ctx context.Context, dir string) (serves bool, err error) {
+	turn, err := os.OpenFile(filepath.Join(dir, "command.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return false, fmt.Errorf("data_dir cannot be written (%w): make it writable for usher's user", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*journalTime)
+	defer cancel()
+	for syscall.Flock(int(turn.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			turn.Close()
+			return false, fmt.Errorf("another command writes to the audit in %s and does not end: wait for it, or end it", dir)
+		}
+	}
+	release, err := lockDataDir(dir)
+	if err != nil {
+		return true, turn.Close()
+	}
+	j.release = func() { release(); turn.Close() }
+	return false, nil
 }
 
 // readEvents opens the events for reading, beside whoever writes them; nil where there are none yet.
