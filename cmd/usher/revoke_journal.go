@@ -67,7 +67,7 @@ func openOwnJournal(ctx context.Context, cfg *config.Config, redis *redisconn.Cl
 	return j, err
 }
 
-// takeTurn waits for other commands, then locks data_dir, unless a node serves from it: a lock that is taken then is one's.
+// takeTurn waits for other commands, then locks data_dir, unless a node serves from it: what is locked then is a node's.
 func (j *ownJournal) takeTurn(ctx context.Context, dir string) (serves bool, err error) {
 	turn, err := os.OpenFile(filepath.Join(dir, "command.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

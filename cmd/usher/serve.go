@@ -108,7 +108,7 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 		return n, err
 	}
 	if n.redis == nil { // in a fleet the command records itself
-		n.unwatch = n.watch(who)
+		n.unwatch = who.Watch(func(c credential.Credential, made bool) { n.pipeline.Record(credentialEvent(c, made, localUser())) })
 	}
 	r, err := openRules(cfg, n.ledger, nil, log)
 	if err != nil {
@@ -170,17 +170,6 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 		n.witness.pipeline.Store(n.pipeline)
 	}
 	return err
-}
-
-// watch records what commands do to the credentials beside the node, until it is ended.
-func (n *running) watch(who *credential.File) (end func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	known, actor, ended := who.List(), localUser(), make(chan struct{})
-	go func() {
-		defer close(ended)
-		who.Watch(ctx, known, func(c credential.Credential, made bool) { n.pipeline.Record(credentialEvent(c, made, actor)) })
-	}()
-	return func() { cancel(); <-ended }
 }
 
 // ready: no question is answered well before the revocations are loaded.

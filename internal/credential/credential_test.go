@@ -1,8 +1,10 @@
 package credential
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +115,27 @@ func TestCredential_TwoWritersLoseNothing(t *testing.T) {
 	wg.Wait()
 	if got := open(t, dir).List(); len(got) != 6 {
 		t.Fatalf("%d of 6 credentials are there", len(got))
+	}
+}
+
+func TestWatch_TellsAlsoOfOneThatWasUsedAndGoneWithinASecond(t *testing.T) {
+	dir := t.TempDir()
+	node, cli := open(t, dir), open(t, dir)
+	var told []string
+	end := node.Watch(func(c Credential, made bool) { told = append(told, fmt.Sprint(c.Name, c.Role, made)) })
+	secret, err := cli.Create("brief", Admin, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := node.Authenticate(secret, now); !ok {
+		t.Fatal("it is not let in")
+	}
+	if err := cli.Delete("brief"); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if want := []string{"briefadmintrue", "briefadminfalse"}; !slices.Equal(told, want) {
+		t.Errorf("told of %v", told)
 	}
 }
 

@@ -30,6 +30,7 @@ type File struct {
 	local   Credential
 	stamp   fs.FileInfo // of the file at the last read; nil where there was none
 	checked time.Time
+	saw     func(c Credential, made bool) // nil: nobody watches
 }
 
 // Open reads the credentials in dir.
@@ -193,6 +194,9 @@ func (f *File) read() error {
 	var all []Credential
 	if err := json.Unmarshal(b, &all); err != nil {
 		return fmt.Errorf("%s is damaged (%w): mend it, or delete it and create the credentials anew", path, err)
+	}
+	if f.saw != nil {
+		f.tell(all)
 	}
 	f.all, f.stamp = all, info
 	return nil
