@@ -73,7 +73,7 @@ func (r *report) checkIssuer(path string, iss *Issuer) {
 		r.warn(path+".allow_short_secret", "%s accepts secrets shorter than 32 bytes, which can be guessed from one token; change the secret, then remove this", path)
 	}
 	if iss.AllowHTTP {
-		r.warn(path+".allow_http", "%s fetches keys over plain http, so whoever sits between can replace them; use https, then remove this", path)
+		r.warn(path+".allow_http", "%s lets keys be fetched over plain http, so that whoever sits between can replace them; use https, then remove this", path)
 	}
 	r.checkKeys(path, iss)
 	r.checkAlgorithms(path, iss)
