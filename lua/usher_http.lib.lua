@@ -80,8 +80,6 @@ local function new(urls, timeout, credential)
 	local function attempt(request, at, why)
 		request.at, request.attempt = at, request.attempt + 1;
 		if request.attempt > 2 then return finish(request, nil, why); end
-		local idle = request.attempt == 1 and not expiring and not at.serving and at.queue:count() == 0 and next(at.idle);
-		if idle then return send(idle, request); end
 		if not at.queue:push(request) then return finish(request, nil, "too many questions are waiting"); end
 		serve(at);
 	end
