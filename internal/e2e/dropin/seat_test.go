@@ -204,7 +204,8 @@ func TestSeat_NothingIsRememberedOfRoomsThatAreGone(t *testing.T) {
 }
 
 // Jitsi's mod_muc_domain_mapper turns the name that a client has for a tenant's room into the room's own. It does so at the
-// priority at which Prosody notes where a session's presence went, and which of the two comes first is chance: a hash of addresses.
+// priority at which Prosody notes where a session's presence went (-1), and which of the two comes first is chance: a hash of
+// addresses. Here Prosody always comes first.
 const mapper = `module:context("meet.example.com"):hook("pre-presence/full", function (event)
 	local name, nick = event.stanza.attr.to:match("^(.-)@conference%.acme%.meet%.example%.com/(.*)$");
 	if name then event.stanza.attr.to = "[acme]" .. name .. "@conference.meet.example.com/" .. nick; end
