@@ -56,18 +56,19 @@ return function (usher, ask, client)
 	local function put_out(session, answer, id)
 		local reason, outcome, last = { condition = "policy-violation", text = answer.text }, session.destroyed and "gone" or "ejected", now() + 2;
 		local function close()
+			-- The kick has used up the request that BOSH holds. The stream error needs the next one, for which a slow client takes its time.
+			if session.bosh_wait and not session.hibernating and not session.requests[1] and now() < last then return 0.1; end
 			session:close(reason);
 			destroy_session(session, answer.text); -- on 0.12 closing does nothing to a hibernating WebSocket session
 			local report = usher.report(answer.decision_id, id, session.destroyed and outcome or "failed");
 			client.post("/v1/report", function () end, "", "", report);
 		end
-		for _, seat in ipairs(seats(session)) do unseat(session, seat.room, answer.text); end
 		session.usher_refused = answer; -- for joins in the meantime
 		-- BOSH tells nobody that it closes: the session would hibernate and could be resumed.
 		if session.bosh_wait then module:fire_event("pre-session-close", { session = session, reason = reason }); end
-		if not session.bosh_wait or session.hibernating then return close(); end
-		-- The kick has used up the request that BOSH holds. The stream error needs the next one, for which a slow client takes its time.
-		module:add_timer(0.1, function () if session.destroyed or session.requests[1] or now() >= last then close(); else return 0.1; end end);
+		-- Before the kick, at which another module can fail: that keeps nobody in.
+		module:add_timer(session.bosh_wait and 0.1 or 0, close);
+		for _, seat in ipairs(seats(session)) do unseat(session, seat.room, answer.text); end
 	end
 
 	local doubted = setmetatable({}, { __mode = "k" }); -- whom, and which seats, there is to ask about

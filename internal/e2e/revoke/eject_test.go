@@ -91,6 +91,21 @@ func TestRevoke_ASessionInNoRoomIsClosedAsWell(t *testing.T) {
 	})
 }
 
+// What is hooked to rooms is other people's code, and whoever is revoked may know what it fails at.
+func TestRevoke_AModuleThatFailsAtAKickKeepsNobodyIn(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		s.Lua(t, `module:context("conference.meet.example.com"):hook("muc-occupant-left", function () error({ text = "not at home" }); end);`, nil)
+		for _, via := range transports {
+			name := "victim-" + string(via)
+			victim := s.enter(t, e2e.Who{Via: via, Token: holder(t, name)}, "room-"+strings.ToLower(string(via)), "victim")
+			s.revoke(t, jti(name))
+			if err := victim.Ended(e2e.Context(t)); err == nil || !strings.Contains(err.Error(), "policy-violation") {
+				t.Errorf("by %s the stream ended with: %v", via, err)
+			}
+		}
+	})
+}
+
 // The way out of the room uses up the request that BOSH holds, and a client on a slow network takes its time for the next.
 func TestRevoke_ASlowBOSHClientStillSeesWhyItsStreamEnded(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
