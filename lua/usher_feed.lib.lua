@@ -91,7 +91,7 @@ return function (usher, ask, client)
 	local watchers = { error = function (_, err) module:log("error", "A session could not be asked about: %s", err); end };
 	-- A few at a time: to put one out takes Prosody milliseconds, and a thousand questions that wait for that would run out of time.
 	local askers, turn = {}, 0;
-	for i = 1, 16 do askers[i] = async.runner(function (whom) recheck(whom[1], whom[2]); end, watchers); end
+	for i = 1, 32 do askers[i] = async.runner(function (whom) recheck(whom[1], whom[2]); end, watchers); end
 	-- Once for each, however often the feed names it before it is asked about.
 	function doubt(session, seat, delay)
 		if doubted[seat or session] then return; end

@@ -107,7 +107,7 @@ func TestFeed_ACursorThatIsTooOldMeansThatEverySessionIsAskedAbout(t *testing.T)
 // To put a session out takes Prosody milliseconds: of a thousand questions at once most would run out of time meanwhile, be
 // taken for no verdict, and have to be asked once more.
 func TestFeed_OfManySessionsInQuestionAFewAreAskedAboutAtATime(t *testing.T) {
-	const many, few = 40, 16
+	const many, few = 60, 32
 	// No question runs out of time while they are counted, also on a slow machine: the next would come in its place.
 	each(t, e2e.Setup{Host: "usher_timeout = 20"}, func(t *testing.T, s *scene) {
 		other := s.mustLogIn(t, e2e.Who{Token: holder(t, "other")})
