@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
@@ -34,38 +36,52 @@ func (d *diary) lines() []string {
 	return strings.Split(strings.TrimSpace(d.text.String()), "\n")
 }
 
+// restricted is a node that follows a Redis as the ACL user of the documentation, with rights that come and go.
+type restricted struct {
+	admin *redis.Client
+	url   string
+	node  *revocation.Ledger
+	log   *diary
+}
+
+func restrict(t *testing.T) *restricted {
+	t.Helper()
+	server := serve(t)
+	r := &restricted{admin: direct(t, server), url: server.URL(), log: &diary{}}
+	r.may(t, append([]any{"on", ">a-password"}, rights(t)...)...)
+	store := redisstore.Open(connect(t, config.Redis{URL: r.url, Username: "usher", Password: "a-password", Prefix: "usher:"}), few)
+	r.node = revocation.Open(store, revocation.Options{Heartbeat: heartbeat, Logger: slog.New(slog.NewTextHandler(r.log, nil))})
+	t.Cleanup(func() { r.node.Close() })
+	<-r.node.Loaded()
+	return r
+}
+
+func (r *restricted) may(t *testing.T, rules ...any) {
+	t.Helper()
+	if err := r.admin.Do(t.Context(), append([]any{"ACL", "SETUSER", "usher"}, rules...)...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Whoever may not read changes, or not ask where the store stands, still gets an answer to the other question.
 func TestFollowing_WithHalfOfTheRightsIsOneLineInTheLogAndItsEndAnother(t *testing.T) {
 	for _, command := range []string{"xread", "info"} {
 		t.Run(command, func(t *testing.T) {
-			server := serve(t)
-			admin := direct(t, server)
-			may := func(rules ...any) {
-				t.Helper()
-				if err := admin.Do(t.Context(), append([]any{"ACL", "SETUSER", "usher"}, rules...)...).Err(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			may(append([]any{"on", ">a-password"}, rights(t)...)...)
-			log := &diary{}
-			store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Username: "usher", Password: "a-password", Prefix: "usher:"}), few)
-			l := revocation.Open(store, revocation.Options{Heartbeat: heartbeat, Logger: slog.New(slog.NewTextHandler(log, nil))})
-			t.Cleanup(func() { l.Close() })
-			<-l.Loaded()
-			may("-" + command)
+			r := restrict(t)
+			r.may(t, "-"+command)
 			storetest.Eventually(t, "the node has failed at it again and again", func() bool {
-				stats := redisconn.ParseInfo(admin.Info(t.Context(), "commandstats").Val())["cmdstat_"+command]
+				stats := redisconn.ParseInfo(r.admin.Info(t.Context(), "commandstats").Val())["cmdstat_"+command]
 				_, rejected, _ := strings.Cut(stats, "rejected_calls=")
 				n := 0
 				_, _ = fmt.Sscan(strings.Split(rejected, ",")[0], &n)
 				return n >= 10
 			})
-			if said := log.lines(); len(said) != 1 || !strings.Contains(said[0], "cannot be followed") || !strings.Contains(said[0], command) {
+			if said := r.log.lines(); len(said) != 1 || !strings.Contains(said[0], "cannot be followed") || !strings.Contains(said[0], command) {
 				t.Errorf("while it lasts the log has %d lines: %.2000q", len(said), said)
 			}
-			may("+" + command)
-			storetest.Eventually(t, "the log says that it is over", func() bool { return strings.Contains(fmt.Sprint(log.lines()), "followed again") })
-			if said := log.lines(); len(said) != 2 {
+			r.may(t, "+"+command)
+			storetest.Eventually(t, "the log says that it is over", func() bool { return strings.Contains(fmt.Sprint(r.log.lines()), "followed again") })
+			if said := r.log.lines(); len(said) != 2 {
 				t.Errorf("at its end the log has %d lines: %.2000q", len(said), said)
 			}
 		})
@@ -74,37 +90,24 @@ func TestFollowing_WithHalfOfTheRightsIsOneLineInTheLogAndItsEndAnother(t *testi
 
 // Whoever has fallen behind and may not load the store anew goes on getting changes that it has no use for.
 func TestFollowing_AGapThatCannotBeClosedIsOneLineInTheLogAndItsEndAnother(t *testing.T) {
-	server := serve(t)
-	admin := direct(t, server)
-	may := func(rules ...any) {
-		t.Helper()
-		if err := admin.Do(t.Context(), append([]any{"ACL", "SETUSER", "usher"}, rules...)...).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	may(append([]any{"on", ">a-password"}, rights(t)...)...)
-	log := &diary{}
-	store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Username: "usher", Password: "a-password", Prefix: "usher:"}), few)
-	l := revocation.Open(store, revocation.Options{Heartbeat: heartbeat, Logger: slog.New(slog.NewTextHandler(log, nil))})
-	t.Cleanup(func() { l.Close() })
-	<-l.Loaded()
-	may("-xread", "-zrange")
-	storetest.Eventually(t, "the node hears of no changes", func() bool { return strings.Contains(fmt.Sprint(log.lines()), "xread") })
+	r := restrict(t)
+	r.may(t, "-xread", "-zrange")
+	storetest.Eventually(t, "the node hears of no changes", func() bool { return strings.Contains(fmt.Sprint(r.log.lines()), "xread") })
 	missed := make([]revocation.Revocation, 3*storetest.KeepChanges)
 	for i := range missed {
 		missed[i] = storetest.JTI(t, fmt.Sprint(i))
 	}
-	if _, err := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few).Revoke(t.Context(), missed); err != nil {
+	if _, err := redisstore.Open(connect(t, config.Redis{URL: r.url, Prefix: "usher:"}), few).Revoke(t.Context(), missed); err != nil {
 		t.Fatal(err)
 	}
-	may("+xread")
-	storetest.Eventually(t, "the node has tried again and again to load the store", func() bool { return l.Stats().Gaps >= 5 })
-	if said := log.lines(); len(said) != 1 {
+	r.may(t, "+xread")
+	storetest.Eventually(t, "the node has tried again and again to load the store", func() bool { return r.node.Stats().Gaps >= 5 })
+	if said := r.log.lines(); len(said) != 1 {
 		t.Errorf("while it lasts the log has %d lines: %.2000q", len(said), said)
 	}
-	may("+zrange")
-	storetest.Eventually(t, "the log says that it is over", func() bool { return strings.Contains(fmt.Sprint(log.lines()), "followed again") })
-	if said, s := log.lines(), l.Stats(); len(said) != 2 || s.Entries[revocation.SelectJTI] != len(missed) {
+	r.may(t, "+zrange")
+	storetest.Eventually(t, "the log says that it is over", func() bool { return strings.Contains(fmt.Sprint(r.log.lines()), "followed again") })
+	if said, s := r.log.lines(), r.node.Stats(); len(said) != 2 || s.Entries[revocation.SelectJTI] != len(missed) {
 		t.Errorf("at its end the node has %d revocations, and the log %d lines: %.2000q", s.Entries[revocation.SelectJTI], len(said), said)
 	}
 }
