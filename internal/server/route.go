@@ -34,6 +34,9 @@ type Route struct {
 	Roles []credential.Role
 	// Open routes are answered without a credential even where the listener wants one (health).
 	Open bool
+	// SignIn is what a browser gets in place of a problem document where it shows no credential: it has none to show before
+	// there is a page that asks for one.
+	SignIn fiber.Handler
 	// Body is the largest body in bytes; 0: none is taken.
 	Body    int
 	Handler fiber.Handler
@@ -66,6 +69,7 @@ func (s *Server) adminRoutes() []Route {
 	return append([]Route{
 		{Method: fiber.MethodPost, Path: "/v1/explain", Roles: []credential.Role{credential.Audit}, Body: largestToken + aroundToken, Handler: s.explain},
 		{Method: fiber.MethodGet, Path: "/v1/openapi.json", Roles: []credential.Role{credential.Audit}, Handler: s.openapi},
+		{Method: fiber.MethodGet, Path: "/", Roles: []credential.Role{credential.Audit}, Handler: s.showConsole, SignIn: s.showConsole},
 		{Method: fiber.MethodGet, Path: "/metrics", Roles: []credential.Role{credential.Audit}, Handler: s.serveMetrics},
 		{Method: fiber.MethodGet, Path: "/healthz", Open: true, Handler: s.healthz},
 		{Method: fiber.MethodGet, Path: "/readyz", Open: true, Handler: s.readyz},
@@ -137,7 +141,11 @@ func (s *Server) bounded(r Route) fiber.Handler {
 			return problem(c, fiber.StatusRequestEntityTooLarge, "body-too-large", "The body is larger than this path takes.")
 		}
 		if len(r.Roles) > 0 {
-			if refused, err := s.guard.refuses(c, r.Roles); refused {
+			refused, err := s.guard.refuses(c, r.Roles)
+			if refused && r.SignIn != nil && asksForPage(c) {
+				err = r.SignIn(c)
+			}
+			if refused {
 				return err
 			}
 		}

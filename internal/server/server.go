@@ -17,6 +17,7 @@ import (
 
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/console"
 	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/decide"
 )
@@ -55,6 +56,7 @@ type Server struct {
 	guard   *guard
 	flood   *flood
 	flight  atomic.Int64
+	console console.Page
 
 	verify, admin     *fiber.App
 	verifyLn, adminLn net.Listener
@@ -74,6 +76,9 @@ func New(opt Options) (*Server, error) {
 	s.stopping, s.stop = context.WithCancel(context.Background())
 
 	var err error
+	if s.console, err = console.New(); err != nil {
+		return nil, err
+	}
 	if s.verifyLn, err = listen("listen", opt.Config.Listen, opt.Logger); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,83 @@
+
+// The lists of decisions and of all events: filters in the address, newest first, older ones on demand, new ones as they come.
+
+const verdictNames = { allow: "allowed", deny: "denied", unavailable: "no verdict" };
+
+const verdict = (event) => event.verdict ? make("span", { class: "verdict " + event.verdict }, verdictNames[event.verdict]) : make("span", {}, event.kind);
+
+// claimed marks what a token says of itself without a signature behind it.
+const claimed = (event, text) => text && [shown(text), event.proven ? "" : make("span", { class: "claimed" }, " claimed")];
+
+const eventColumns = [
+	["Time (UTC)", (event) => when(event.time), "when"],
+	["Verdict", verdict],
+	["Stage", (event) => event.stage || event.outcome],
+	["Reason", (event) => event.reason ? make("span", { title: reasons[event.reason]?.message }, event.reason) : shown(event.detail)],
+	["Room", (event) => shown((event.tenant ? "[" + event.tenant + "]" : "") + (event.room || ""))],
+	["User", (event) => claimed(event, event.user_name || event.user_id)],
+	["Issuer", (event) => claimed(event, event.issuer)],
+	["Address", (event) => shown(event.remote_ip || event.actor)],
+	["Id", (event) => make("a", { href: "#/event/" + event.id, class: "mono" }, event.id), "id"],
+];
+
+const span = { placeholder: "2h, 7d, 2026-11-24", size: 12 };
+
+function filters(kinds, now) {
+	const rare = [["tenant", "Tenant"], ["issuer", "Issuer"], ["subject", "Subject"], ["jti", "jti"], ["kid", "kid"], ["fingerprint", "Fingerprint"],
+		["host", "Host"], ["profile", "Profile"], ["node", "Node"], ["session", "Session"]];
+	return make("form", { class: "filters", onsubmit: (submit) => { submit.preventDefault(); go(kinds ? "events" : "decisions", filled(submit.target)); } },
+		kinds ? field("kind", "Kind", now.kind, { options: ["", "decision", "revocation", "lift", "ejection", "admin"] }) : "",
+		field("since", "Since", now.since, span), field("until", "Until", now.until, span),
+		field("verdict", "Verdict", now.verdict, { options: ["", ...Object.keys(verdictNames)] }),
+		field("reason", "Reason", now.reason, { options: ["", ...Object.keys(reasons).sort()] }),
+		field("room", "Room", now.room), field("user", "User", now.user), field("ip", "Address", now.ip, { size: 14 }),
+		make("button", { class: "main" }, "Search"),
+		make("details", { open: rare.some(([name]) => now[name]) || now.stage || now.proven ? true : false }, make("summary", {}, "More"),
+			make("div", { class: "filters" }, rare.map(([name, label]) => field(name, label, now[name])),
+				field("stage", "Stage", now.stage, { options: ["", "connect", "create", "join", "recheck"] }),
+				field("proven", "with a proven signature alone", now.proven, { type: "checkbox" }))));
+}
+
+async function showEvents(view, signal, kinds, parameters) {
+	const now = { since: "1h", ...parameters };
+	const list = table(eventColumns, kinds ? "Events" : "Decisions");
+	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => load(older.value)) }, "Older ones");
+	const none = make("p", { class: "faint", hidden: true }, "Nothing in this time fits these filters.");
+	const live = make("label", { class: "check" }, make("input", { type: "checkbox", onchange: (change) => guarded(() => watch(change.target)) }), "Show new ones as they come");
+	view.append(filters(kinds, now), kinds ? "" : counts(now, signal), kinds || now.until ? "" : live, list.element, none, make("div", { class: "actions" }, older));
+
+	async function load(cursor) {
+		older.disabled = true;
+		try {
+			// A page may be empty and still have a next: the search goes on until there is something to see.
+			for (let next = cursor; ;) {
+				const page = await ask("GET", withParameters(kinds ? "/v1/events" : "/v1/decisions", { ...now, limit: 100, ...(next && { cursor: next }) }), undefined, signal);
+				list.add(page.items);
+				next = older.value = page.next || "";
+				older.hidden = !next;
+				if (page.items.length || !next) break;
+			}
+		} finally { older.disabled = false; }
+		none.hidden = list.body.rows.length > 0;
+	}
+
+	let following;
+	async function watch(box) {
+		following?.abort();
+		if (!box.checked) return;
+		following = new AbortController();
+		const { since, ...rest } = now;
+		try {
+			await follow(withParameters("/v1/decisions/stream", rest), AbortSignal.any([signal, following.signal]), (event) => {
+				list.addFirst(event);
+				none.hidden = true;
+				if (list.body.rows.length > 1000) list.body.lastChild.remove();
+			});
+		} catch (error) {
+			if (error.name !== "AbortError") box.checked = false;
+			throw error;
+		}
+	}
+
+	await load();
+}

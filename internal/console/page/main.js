@@ -1,0 +1,82 @@
+
+// Which view is shown: the address says it, behind the #, where no server sees it.
+
+const views = {
+	decisions: (view, signal, parameters) => showEvents(view, signal, false, parameters),
+	events: (view, signal, parameters) => showEvents(view, signal, true, parameters),
+	event: (view, signal, _, id) => showEvent(view, signal, id),
+	revocations: showRevocations,
+	revocation: (view, signal, _, id) => showRevocation(view, signal, id),
+	explain: showExplain,
+	keys: showKeys,
+};
+
+const address = (name, parameters = {}) => withParameters("#/" + name, parameters);
+
+function go(name, parameters) {
+	const to = address(name, parameters);
+	if (location.hash === to) show(); else location.hash = to;
+}
+
+// guarded runs what may fail, and says so when it does. A credential that is no longer known leads back to the sign-in.
+async function guarded(work) {
+	notice("");
+	try {
+		await work();
+	} catch (error) {
+		if (error.name === "AbortError") return;
+		if (error.status === 401) { session.credential = ""; show(); }
+		notice(error.message, true);
+		if (!(error instanceof Unheard)) throw error;
+	}
+}
+
+let leaving = new AbortController();
+
+function show() {
+	leaving.abort();
+	leaving = new AbortController();
+	const view = byID("view");
+	view.replaceChildren();
+	if (byID("dialog").open) byID("dialog").close("no");
+	for (const id of ["nav", "find", "leave"]) byID(id).hidden = !session.credential;
+	if (!session.credential) return showSignIn(view);
+	const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+	const [name, id] = path.split("/");
+	for (const link of byID("nav").children) {
+		if (link.hash === "#/" + (Object.hasOwn(views, name) ? name : "decisions").replace(/^(event|revocation)$/, "$1s")) link.setAttribute("aria-current", "page");
+		else link.removeAttribute("aria-current");
+	}
+	const { signal } = leaving;
+	guarded(() => (Object.hasOwn(views, name) ? views[name] : views.decisions)(view, signal, Object.fromEntries(new URLSearchParams(query)), id && decodeURIComponent(id)));
+}
+
+function showSignIn(view) {
+	view.append(byID("sign-in").content.cloneNode(true));
+	const form = view.querySelector("form");
+	form.elements.credential.focus();
+	form.addEventListener("submit", (submit) => {
+		submit.preventDefault();
+		guarded(async () => {
+			session.credential = form.elements.credential.value.trim();
+			try {
+				await ask("GET", "/v1/revocations?limit=1"); // what both roles may
+			} catch (error) {
+				session.credential = "";
+				throw error;
+			}
+			show();
+		});
+	});
+}
+
+byID("leave").addEventListener("click", () => { session.credential = ""; notice(""); show(); });
+byID("find").addEventListener("submit", (submit) => {
+	submit.preventDefault();
+	const { id } = submit.target.elements;
+	// What a person was told ends in the id, in brackets.
+	location.hash = "#/event/" + encodeURIComponent((/\(?([\w-]+)\)?\s*$/.exec(id.value) || [])[1] || id.value.trim());
+	submit.target.reset();
+});
+addEventListener("hashchange", show);
+show();

@@ -1,0 +1,89 @@
+
+// Revoking, what is revoked, and taking it back. Nothing is done before it was shown what it would meet.
+
+const selectors = {
+	token: "this one token (itself, or its fingerprint)", jti: "tokens with this id", user: "all tokens of this user",
+	kid: "tokens signed with this key", issuer: "all tokens of this issuer", room: "tokens for this room",
+};
+
+const named = (revocation) => [make("b", {}, revocation.selector), " ", shown(revocation.value, { class: "mono" }), revocation.issuer ? [" of the issuer ", shown(revocation.issuer)] : ""];
+
+async function showRevocations(view, signal, prefilled) {
+	const list = table([
+		["Made (UTC)", (revocation) => when(revocation.created_at), "when"],
+		["What", named],
+		["Spares tokens from", (revocation) => when(revocation.issued_before), "when"],
+		["Ends", (revocation) => when(revocation.expires_at) || "never", "when"],
+		["Reason", (revocation) => shown(revocation.reason)],
+		["By", (revocation) => shown(revocation.actor)],
+		["What to do", (revocation) => [make("a", { href: "#/revocation/" + revocation.id }, "Show"), " ", make("button", { type: "button", onclick: () => guarded(() => lift(revocation)) }, "Lift")]],
+	], "Revocations");
+	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => load(older.value)) }, "Older ones");
+	const none = make("p", { class: "faint", hidden: true }, "Nothing is revoked.");
+	view.append(revokeForm(signal, prefilled, reload), make("h2", {}, "In force"), list.element, none, make("div", { class: "actions" }, older));
+
+	async function load(cursor) {
+		const page = await ask("GET", withParameters("/v1/revocations", { limit: 100, ...(cursor && { cursor }) }), undefined, signal);
+		list.add(page.items);
+		older.value = page.next || "";
+		older.hidden = !page.next;
+		none.hidden = list.body.rows.length > 0;
+	}
+
+	function reload() {
+		list.body.replaceChildren();
+		return load();
+	}
+
+	async function lift(revocation) {
+		if (await askToLift(revocation)) await reload();
+	}
+
+	await load();
+}
+
+// said adds what a store that has not kept something safely yet leaves to be thought of.
+const said = (text, answer) => notice([text, ...(answer.replicated ? [] : ["No replica of the store has it yet, or it writes no log."]), ...(answer.cautions || [])].join(" "));
+
+async function askToLift(revocation) {
+	if (!await confirmed("Lift this revocation?", [named(revocation), "Tokens that only it kept out are let in again."], "Lift")) return false;
+	said("Lifted.", await ask("DELETE", "/v1/revocations/" + revocation.id));
+	return true;
+}
+
+function revokeForm(signal, prefilled, done) {
+	const meaning = make("p", { class: "faint" });
+	const explain = () => { meaning.textContent = "Denies " + selectors[form.elements.selector.value] + ", and puts out who is inside with one."; };
+	const form = make("form", { class: "filters", "aria-label": "Revoke", onsubmit: (submit) => { submit.preventDefault(); guarded(revoke); }, onchange: explain },
+		field("selector", "Revoke by", prefilled.selector, { options: Object.keys(selectors) }),
+		field("value", "Value", prefilled.value, { required: true, size: 34 }),
+		field("issuer", "Issuer", prefilled.issuer, { placeholder: "where there are several" }),
+		field("reason", "Reason", "", { placeholder: "leaked in a ticket", size: 24 }),
+		field("issued_before", "Spare tokens issued from", "", { placeholder: "now, 2h, 2026-11-24", size: 18 }),
+		field("expires_at", "Ends", "", { placeholder: "7d, 2026-12-24", size: 14 }),
+		make("button", { class: "danger" }, "Revoke…"));
+
+	async function revoke() {
+		const asked = filled(form);
+		const would = await ask("POST", "/v1/revocations", { ...asked, dry_run: true }, signal);
+		const met = would.sessions === undefined ? "How many sessions it would meet, the audit cannot say."
+			: `Since ${when(would.since)} it would have met ${would.at_least ? "at least " : ""}${would.sessions} session${would.sessions === 1 ? "" : "s"}.`;
+		if (!await confirmed("Revoke?", [named(would), met, ...(would.cautions || []).map((caution) => shown(caution))], "Revoke")) return;
+		const answer = await ask("POST", "/v1/revocations", asked);
+		said(answer.new ? "Revoked." : "This was revoked before, and is so now as you said.", answer);
+		form.reset();
+		for (const name of ["value", "issuer"]) form.elements[name].value = "";
+		explain();
+		await done();
+	}
+
+	explain();
+	return make("section", {}, make("h2", {}, "Revoke"), form, meaning);
+}
+
+async function showRevocation(view, signal, id) {
+	const revocation = await ask("GET", "/v1/revocations/" + encodeURIComponent(id), undefined, signal);
+	const lift = async () => { if (await askToLift(revocation)) view.replaceChildren(make("a", { href: "#/revocations" }, "All revocations")); };
+	view.append(make("h2", {}, "Revocation of ", named(revocation)),
+		make("div", { class: "actions" }, make("button", { type: "button", onclick: () => guarded(lift) }, "Lift…")), details(revocation));
+}
