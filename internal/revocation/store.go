@@ -76,7 +76,7 @@ type Identity struct {
 // State is where a store stands.
 type State struct {
 	Identity
-	// Run changes when the process behind the store does: a restart, a failover.
+	// Run changes when the process behind the store does, or takes over another's history: a restart, a failover.
 	Run string
 	// Seq is the number of the last change, Tag its tag. Numbers are dense.
 	Seq uint64

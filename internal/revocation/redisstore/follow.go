@@ -29,7 +29,8 @@ func (s *Store) State(ctx context.Context, offer revocation.Identity, beat strin
 			return fmt.Errorf("ask Redis where it stands (the ACL user needs +info): %w", err)
 		}
 		info := redisconn.ParseInfo(said)
-		st = revocation.State{Run: info["run_id"], Seq: uint64(number(answer[2])), Tag: text(answer[3]), Entries: int(number(answer[4]))}
+		// A process that was demoted and made master again has the history of whoever was master meanwhile.
+		st = revocation.State{Run: info["run_id"] + info["master_replid"], Seq: uint64(number(answer[2])), Tag: text(answer[3]), Entries: int(number(answer[4]))}
 		st.Epoch = text(answer[0])
 		copy(st.Secret[:], text(answer[1]))
 		st.Durable = info.Durable()

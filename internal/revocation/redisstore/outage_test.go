@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
@@ -136,4 +137,49 @@ func TestFollowing_ALoadThatOutlastsAHeartbeatIsNotBegunAgain(t *testing.T) {
 	if s := l.Stats(); s.PutBack != all || s.Loads != loads+1 {
 		t.Errorf("%d were put back in %d loads", s.PutBack, s.Loads-loads)
 	}
+}
+
+// A failover and one back, while a node is cut off, bring it to the process that it knew, with another history.
+func TestFollowing_SeesThatTheSameProcessHasTakenOverAnotherHistory(t *testing.T) {
+	first, second := serve(t, "--repl-diskless-sync-delay", "0"), serve(t, "--repl-diskless-sync-delay", "0")
+	one, other := direct(t, first), direct(t, second)
+	follows := func(who *redis.Client, master *redisserver.Redis) {
+		t.Helper()
+		if err := who.Do(t.Context(), "REPLICAOF", "127.0.0.1", master.Port).Err(); err != nil {
+			t.Fatal(err)
+		}
+		storetest.Eventually(t, "the replica has everything", func() bool {
+			info := redisconn.ParseInfo(who.Info(t.Context(), "replication").Val())
+			return info["master_link_status"] == "up" && info["master_sync_in_progress"] == "0"
+		})
+	}
+	leads := func(who *redis.Client) {
+		t.Helper()
+		if err := who.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(server *redisserver.Redis, jtis ...string) {
+		t.Helper()
+		store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+		for _, jti := range jtis {
+			if _, err := store.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, jti)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	node := ledgers(t, config.Redis{URL: first.URL(), Prefix: "usher:"}, 1)[0]
+	write(first, "before")
+	follows(other, first)
+	leads(other)
+	write(first, "lost")
+	storetest.Eventually(t, "the node has heard of the last change", func() bool { return indexed(node, "lost") })
+	write(second, "in its place", "after")
+	follows(one, second)
+	leads(one)
+	for _, jti := range []string{"before", "after", "in its place", "lost"} {
+		storetest.Eventually(t, "the index has "+jti, func() bool { return indexed(node, jti) })
+	}
+	fresh := ledgers(t, config.Redis{URL: first.URL(), Prefix: "usher:"}, 1)[0]
+	storetest.Eventually(t, "what was lost was put back", func() bool { return indexed(fresh, "lost") })
 }
