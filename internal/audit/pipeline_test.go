@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,6 +227,51 @@ func TestPipeline_NextProcessDrainsWhatTheLastOneLeft(t *testing.T) {
 	third.Record(numbered(2001))
 	flush(t, third)
 	wantNumbered(t, store.events(t), 2002)
+}
+
+func TestPipeline_StopsWithoutLossWhereTheDiskHasRoomAgain(t *testing.T) {
+	dir := t.TempDir()
+	store := &shelf{away: true}
+	p, _ := start(t, store, Options{Dir: dir})
+	var room atomic.Int64
+	room.Store(1000)
+	p.spill.openFile = func(path string) (appendFile, error) {
+		f, err := appendOnly(path)
+		return narrow{f, &room}, err
+	}
+	for i := range 2000 {
+		p.Record(numbered(i))
+	}
+	for reply := make(chan uint64, 1); ; { // all of it has come as far as it comes
+		p.flush <- reply
+		if <-reply; p.recorded.Load() == 2000 {
+			break
+		}
+	}
+	room.Store(1 << 30)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Close(ended); err == nil || strings.Contains(err.Error(), "lost") {
+		t.Errorf("Close says %v, want only that the store has not taken all", err)
+	}
+	store.set(func() { store.away = false })
+	again, _ := start(t, store, Options{Dir: dir})
+	again.Record(numbered(2000))
+	flush(t, again)
+	wantNumbered(t, store.events(t), 2001)
+}
+
+// narrow is a file on a disk whose room changes.
+type narrow struct {
+	appendFile
+	room *atomic.Int64
+}
+
+func (f narrow) Write(b []byte) (int, error) {
+	if f.room.Add(-int64(len(b))) < 0 {
+		return 0, syscall.ENOSPC
+	}
+	return f.appendFile.Write(b)
 }
 
 func TestPipeline_ClockSetBackHidesNoEvent(t *testing.T) {

@@ -36,7 +36,7 @@ type spill struct {
 	unsynced []appendFile // full segments whose last bytes may not be on disk yet
 	dirty    bool
 	total    int64
-	memory   []byte        // frames that the disk would not take
+	memory   []byte        // frames that the disk would not take, and that nobody has stored
 	failing  bool          // the last write failed, and the log says so
 	grown    chan struct{} // closed and made anew when something was written
 }
@@ -120,25 +120,47 @@ func appendFrame(dst []byte, k uint64, data []byte) []byte {
 	return dst
 }
 
-// append takes frames whose first row is k. Where the disk fails they wait in memory, and what comes after them too.
+// append takes frames whose first row is k. Where the disk fails they wait in memory, and what comes after them too, until
+// the disk takes all of it.
 func (s *spill) append(frames []byte, k uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.memory) == 0 {
-		err := s.write(frames, k)
+	err := s.empty()
+	if err == nil {
+		err = s.write(frames, k)
 		if err == nil || errors.Is(err, errSpillFull) {
 			return err
 		}
-		if !s.failing {
-			s.failing = true
-			s.log.Error(err.Error() + ": events wait in memory, and are shed where that is full; mend the disk of data_dir")
-		}
+	}
+	if !s.failing {
+		s.failing = true
+		s.log.Error(err.Error() + ": events wait in memory, and are shed where that is full; mend the disk of data_dir")
 	}
 	if len(s.memory)+len(frames) > maxMemory {
 		return errNoRoom
 	}
 	s.memory = append(s.memory, frames...)
 	s.announce()
+	return nil
+}
+
+// empty brings to the disk what waits in memory, in parts: of a disk with little room not much is to be taken back.
+func (s *spill) empty() error {
+	for len(s.memory) > 0 {
+		first, n, _ := parseFrame(s.memory)
+		for {
+			_, more, state := parseFrame(s.memory[n:])
+			if state != frameWhole || n+more > drainBytes {
+				break
+			}
+			n += more
+		}
+		if err := s.write(s.memory[:n], first.K); err != nil {
+			return err
+		}
+		s.memory = s.memory[n:]
+	}
+	s.memory = nil
 	return nil
 }
 
@@ -182,13 +204,29 @@ func (s *spill) growth() <-chan struct{} {
 	return s.grown
 }
 
-// takeMemory gives what the disk would not take, once the files before it have been read.
-func (s *spill) takeMemory() []byte {
+// inMemory gives what the disk would not take to who has read the files before it: the newest, named first, up to read.
+// Where the disk has taken more meanwhile, that comes first.
+func (s *spill) inMemory(first uint64, read int64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	frames := s.memory
+	if len(s.segments) > 0 && (s.last().first != first || s.last().size > read) {
+		return nil
+	}
+	return s.memory
+}
+
+// forget lets go of what waits in memory up to k.
+func (s *spill) forget(k uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.memory) > 0 {
+		row, size, _ := parseFrame(s.memory)
+		if row.K > k {
+			return
+		}
+		s.memory = s.memory[size:]
+	}
 	s.memory = nil
-	return frames
 }
 
 // bytes is how much lies in the files, safe in the store already or not.
@@ -271,9 +309,14 @@ func (s *spill) release(k uint64) error {
 	return nil
 }
 
-// close leaves an empty newest segment where everything up to k is safe in the store.
+// close brings what waits in memory to the disk if that takes it now, and leaves an empty newest segment where everything up
+// to last is safe in the store.
 func (s *spill) close(last, safe uint64) error {
 	s.mu.Lock()
+	failed := s.empty()
+	if failed != nil {
+		failed = fmt.Errorf("%d bytes of audit are lost, the store did not take them either: %w", len(s.memory), failed)
+	}
 	if len(s.segments) > 0 && s.last().size > 0 && safe >= last {
 		if err := s.begin(last + 1); err != nil {
 			s.log.Warn("the audit spill keeps a file that is not needed: " + err.Error())
@@ -281,5 +324,5 @@ func (s *spill) close(last, safe uint64) error {
 	}
 	s.retire()
 	s.mu.Unlock()
-	return errors.Join(s.sync(), s.release(safe))
+	return errors.Join(failed, s.sync(), s.release(safe))
 }

@@ -225,6 +225,34 @@ func TestSpill_FullDiskKeepsTheOrderAndWritesAgain(t *testing.T) {
 	}
 }
 
+func TestSpill_WhatWaitsInMemoryGoesToTheDiskOnceThatHasRoom(t *testing.T) {
+	dir := t.TempDir()
+	s, log := newSpill(t, dir, 1<<20)
+	room := 1000
+	s.openFile = func(path string) (appendFile, error) {
+		f, err := appendOnly(path)
+		return fullDisk{f, &room}, err
+	}
+	next := write(t, s, 1, 2000)
+	r := spillReader{s: s}
+	defer r.close()
+	for range 2 { // those of the file, then some of those in memory, which the store does not take
+		if rows, err := r.next(100); err != nil || len(rows) == 0 {
+			t.Fatalf("%d rows, %v", len(rows), err)
+		}
+	}
+	room = 1 << 20
+	end := write(t, s, next, 3)
+	if len(s.memory) != 0 {
+		t.Errorf("%d bytes stay in memory although the disk has room", len(s.memory))
+	}
+	again, _ := newSpill(t, dir, 1<<20)
+	wantRows(t, rowsOf(t, again), upTo(1, end)...)
+	if n := strings.Count(log.String(), "\n"); n != 2 {
+		t.Errorf("an outage and its end took %d lines:\n%s", n, log)
+	}
+}
+
 func TestSpill_FullDiskAndMemoryRefuse(t *testing.T) {
 	s, _ := newSpill(t, t.TempDir(), 1<<20)
 	room := 0

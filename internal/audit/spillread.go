@@ -21,6 +21,7 @@ type spillReader struct {
 	offset  int64
 	buf     []byte
 	rows    []Row
+	memory  uint64 // the last row that was given out of memory
 }
 
 const readChunk = 256 << 10
@@ -51,9 +52,11 @@ func parseFrame(b []byte) (Row, int, frameState) {
 	return Row{K: binary.LittleEndian.Uint64(b[8:]), Data: b[frameHead:end:end]}, end, frameWhole
 }
 
-// next gives up to limit rows that were not given before, none where all were. They are valid until the call after.
+// next gives up to limit rows that were not given before, none where all were. They are valid until the call after, which
+// says that they are stored: what waits in memory alone is kept so long. What the disk has taken of that meanwhile comes again.
 func (r *spillReader) next(limit int) ([]Row, error) {
 	r.rows = r.rows[:0]
+	r.s.forget(r.memory)
 	for len(r.rows) == 0 {
 		end, newest, err := r.place()
 		if err != nil {
@@ -66,7 +69,7 @@ func (r *spillReader) next(limit int) ([]Row, error) {
 			continue
 		}
 		if newest {
-			return r.fromMemory(), nil
+			return r.fromMemory(limit), nil
 		}
 		r.forget()
 	}
@@ -109,11 +112,11 @@ func (r *spillReader) close() {
 	}
 }
 
-// fromMemory gives what the disk would not take: nothing after it is in a file until it has been read.
-func (r *spillReader) fromMemory() []Row {
-	for b := r.s.takeMemory(); len(b) > 0; {
+// fromMemory gives what the disk would not take: nothing after it is in a file until that has it too.
+func (r *spillReader) fromMemory(limit int) []Row {
+	for b := r.s.inMemory(r.segment.first, r.offset); len(b) > 0 && len(r.rows) < limit; {
 		row, size, _ := parseFrame(b)
-		r.rows = append(r.rows, row)
+		r.rows, r.memory = append(r.rows, row), row.K
 		b = b[size:]
 	}
 	return r.rows
