@@ -24,7 +24,7 @@ func (s *spill) rotate() error {
 		return nil
 	}
 	b, err := os.ReadFile(filepath.Join(s.dir, s.last().name()))
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // of one that somebody has deleted there is nothing to count on from
 		return fmt.Errorf("read the audit spill: %w", err)
 	}
 	if err := s.begin(max(s.last().first, lastOf(b)) + 1); err != nil {

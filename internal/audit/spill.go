@@ -229,6 +229,23 @@ func (s *spill) forget(k uint64) {
 	s.memory = nil
 }
 
+// missing lets go of a segment whose file somebody has deleted, so that what comes after it is read.
+func (s *spill) missing(gone segment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, other := range s.segments {
+		if other.first != gone.first {
+			continue
+		}
+		if i == len(s.segments)-1 {
+			s.retire() // what is written to it nobody could read
+		}
+		s.segments = slices.Delete(s.segments, i, i+1)
+		s.total -= other.size
+		s.log.Error(fmt.Sprintf("the audit spill %s with %d bytes is gone, somebody deleted it: what the store has not taken of it is lost", filepath.Join(s.dir, gone.name()), other.size))
+	}
+}
+
 // bytes is how much lies in the files, safe in the store already or not.
 func (s *spill) bytes() int64 {
 	s.mu.Lock()

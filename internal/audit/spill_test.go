@@ -253,6 +253,45 @@ func TestSpill_WhatWaitsInMemoryGoesToTheDiskOnceThatHasRoom(t *testing.T) {
 	}
 }
 
+func TestSpill_DeletedFileHoldsUpNothing(t *testing.T) {
+	for name, doomed := range map[string]func(all []segment) []segment{
+		"one of several": func(all []segment) []segment { return all[1:2] },
+		"the newest":     func(all []segment) []segment { return all[len(all)-1:] },
+		"all":            func(all []segment) []segment { return all },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, log := newSpill(t, t.TempDir(), 1<<20)
+			next := write(t, s, 1, 2000)
+			gone := map[uint64]bool{}
+			for _, one := range doomed(s.segments) {
+				if err := os.Remove(filepath.Join(s.dir, one.name())); err != nil {
+					t.Fatal(err)
+				}
+				gone[one.first] = true
+			}
+			if err := s.rotate(); err != nil {
+				t.Error(err)
+			}
+			var want []uint64
+			for i, one := range s.segments {
+				end := next
+				if i+1 < len(s.segments) {
+					end = s.segments[i+1].first
+				}
+				if !gone[one.first] && one.size > 0 {
+					want = append(want, upTo(one.first, end)...)
+				}
+			}
+			wantRows(t, rowsOf(t, s), want...)
+			end := write(t, s, next, 3)
+			wantRows(t, rowsOf(t, s), append(want, upTo(next, end)...)...)
+			if n := strings.Count(log.String(), "somebody deleted it"); n != len(gone) {
+				t.Errorf("%d files that are gone are told %d times:\n%s", len(gone), n, log)
+			}
+		})
+	}
+}
+
 func TestSpill_FullDiskAndMemoryRefuse(t *testing.T) {
 	s, _ := newSpill(t, t.TempDir(), 1<<20)
 	room := 0

@@ -90,6 +90,10 @@ func (r *spillReader) place() (int64, bool, error) {
 	if r.file == nil || !found {
 		r.close()
 		f, err := os.Open(filepath.Join(r.s.dir, here.name()))
+		if errors.Is(err, os.ErrNotExist) {
+			r.s.missing(here)
+			return r.place()
+		}
 		if err != nil {
 			return 0, false, fmt.Errorf("read the audit spill: %w", err)
 		}
