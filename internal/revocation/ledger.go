@@ -18,7 +18,8 @@ type Options struct {
 	Heartbeat time.Duration
 	// Seen is told of each change that is followed, those made by this node too. It must not block.
 	Seen func(Change)
-	// AskTimeout bounds a decision that asks the store itself; 0 is 500 ms.
+	// AskTimeout bounds a decision that asks the store itself; 0 is 500 ms. A claim may take twice as long, since it is
+	// written: together that is less than the two seconds that the shim waits.
 	AskTimeout time.Duration
 }
 
@@ -164,6 +165,8 @@ func (l *Ledger) Resume(ctx context.Context, issuer, jti, owner, previous string
 	if least := l.opt.Now().Add(grace); !until.IsZero() && until.Before(least) {
 		until = least
 	}
+	ctx, cancel := context.WithTimeout(ctx, 2*l.opt.AskTimeout)
+	defer cancel()
 	return l.store.Claim(ctx, Mark{Key: keyOf(kindJTI, issuer, jti), Owner: owner, Resumes: previous, Until: until})
 }
 

@@ -1,6 +1,9 @@
 package sqlitestore_test
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -49,4 +52,31 @@ func TestClaim_IsHeldWhenTheClockIsSetBack(t *testing.T) {
 	if c := claim("meanwhile", "thief"); c.Admits("thief", grace) {
 		t.Errorf("an hour ahead counts as within the grace: %+v", c)
 	}
+}
+
+// Whoever waits longer holds a question that the shim has given up, and in the end all that there may be at once.
+func TestClaim_WaitsForNoDiskForLong(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.db")
+	l := revocation.Open(open(t, path, 0), revocation.Options{AskTimeout: 10 * time.Millisecond})
+	t.Cleanup(func() { l.Close() })
+	<-l.Loaded()
+	other, err := sql.Open("sqlite", path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	writes, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.ClaimOnce(t.Context(), "app", "one", "a", time.Minute, time.Time{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while another process writes the claim ends with %v", err)
+	}
+	if err := writes.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Eventually(t, "the claim is taken", func() bool {
+		claim, err := l.ClaimOnce(t.Context(), "app", "one", "a", time.Minute, time.Time{})
+		return err == nil && claim.Owner == "a"
+	})
 }
