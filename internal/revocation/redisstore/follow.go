@@ -44,8 +44,13 @@ func (s *Store) State(ctx context.Context, offer revocation.Identity, beat strin
 	return st, err
 }
 
-// most is how many changes one answer holds.
-const most = 1000
+const (
+	// most is how many changes one answer holds.
+	most = 1000
+	// silence is how long a server may be silent that should have answered. The driver gives one that is asked to wait ten
+	// seconds more: a node would follow a new master no sooner, though it has heard of it, and stop no sooner.
+	silence = 3 * time.Second
+)
 
 // Changes implements revocation.Store. Heartbeats come along where changes are waited for.
 func (s *Store) Changes(ctx context.Context, after uint64, wait time.Duration) ([]revocation.Change, error) {
@@ -55,6 +60,8 @@ func (s *Store) Changes(ctx context.Context, after uint64, wait time.Duration) (
 		read.Streams = []string{s.key("changes"), s.key("beats"), from, s.lastBeat("")}
 		read.Block = wait
 	}
+	ctx, cancel := context.WithTimeout(ctx, wait+silence)
+	defer cancel()
 	streams, err := s.client.XRead(ctx, read).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil

@@ -183,3 +183,26 @@ func TestFollowing_SeesThatTheSameProcessHasTakenOverAnotherHistory(t *testing.T
 	fresh := ledgers(t, config.Redis{URL: first.URL(), Prefix: "usher:"}, 1)[0]
 	storetest.Eventually(t, "what was lost was put back", func() bool { return indexed(fresh, "lost") })
 }
+
+func TestChanges_AreNotWaitedForFromAServerThatIsSilent(t *testing.T) {
+	server := serve(t)
+	store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+	if changes, err := store.Changes(t.Context(), 0, time.Millisecond); err != nil || len(changes) != 0 {
+		t.Fatalf("%d changes, %v", len(changes), err)
+	}
+	if err := server.Freeze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := store.Changes(t.Context(), 0, time.Millisecond)
+		ended <- err
+	}()
+	storetest.Within(t, 8*time.Second, "the wait ends", func() bool { return len(ended) > 0 })
+	if err := <-ended; err == nil {
+		t.Error("a server that is silent has answered")
+	}
+	if err := server.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+}
