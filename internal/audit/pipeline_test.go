@@ -290,6 +290,27 @@ func TestPipeline_ClockSetBackHidesNoEvent(t *testing.T) {
 	wantNumbered(t, store.events(t), 3)
 }
 
+func TestPipeline_ClockFarAheadHidesNoEvent(t *testing.T) {
+	store := &shelf{}
+	p, _ := start(t, store, Options{})
+	for i, at := range []time.Time{noon, time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), noon} {
+		e := numbered(i)
+		e.Time, e.ID = at, NewID(at)
+		p.Record(e)
+	}
+	flush(t, p)
+	wantNumbered(t, store.events(t), 4)
+	end, err := (&Query{}).Place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range store.rows {
+		if row.K >= end.K {
+			t.Errorf("event %d has the key %x, where no question looks", i, row.K)
+		}
+	}
+}
+
 func TestPipeline_ShedsOnlyPastTheDiskBoundAndCounts(t *testing.T) {
 	store := &shelf{away: true}
 	p, log := start(t, store, Options{SpillMax: 2 * drainBytes}) // the newest file stays, and may be as large as one write
