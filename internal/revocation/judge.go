@@ -119,5 +119,6 @@ type limiter struct{ last atomic.Int64 }
 
 func (l *limiter) may(now time.Time) bool {
 	ms, last := now.UnixMilli(), l.last.Load()
-	return ms-last >= 1000 && l.last.CompareAndSwap(last, ms)
+	since := ms - last
+	return max(since, -since) >= 1000 && l.last.CompareAndSwap(last, ms) // last in the future: the clock was set back
 }

@@ -1,8 +1,10 @@
 package revocation_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -133,6 +135,36 @@ func TestJudge_AClockThatIsSetBackMakesNoIndexFresh(t *testing.T) {
 	})
 	behind.cut.Store(true)
 	storetest.Within(t, 10*time.Second, "the index grows old by the clock as it is now", unavailable)
+}
+
+// said counts the lines of a log that say something.
+type said struct {
+	what  string
+	times atomic.Int64
+}
+
+func (s *said) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(s.what)) {
+		s.times.Add(1)
+	}
+	return len(line), nil
+}
+
+func TestJudge_SaysLoudlyWhoIsLetInUncheckedAfterTheClockWasSetBackToo(t *testing.T) {
+	behind, log := &line{Store: store(t)}, &said{what: "let in unchecked"}
+	l := revocation.Open(behind, revocation.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	t.Cleanup(func() { l.Close() })
+	<-l.Loaded()
+	behind.cut.Store(true)
+	allow := revocation.Rules{Strict: true, AllowWhenUnavailable: true}
+	for n, now := range []time.Time{time.Now(), time.Now().Add(-time.Hour), time.Now().Add(-time.Hour)} {
+		if _, problem := l.Judge(t.Context(), marks("a"), allow, now); problem != nil {
+			t.Fatalf("judged %v", problem)
+		}
+		if want := int64(min(n+1, 2)); log.times.Load() != want {
+			t.Errorf("after %d who were let in the log says so %d times, want %d", n+1, log.times.Load(), want)
+		}
+	}
 }
 
 // gated is a store whose entries are given once the gate is open.
