@@ -2,18 +2,22 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // ingester carries rows from the spill to the store, in order and each once: before the first batch, and after every
-// failure, it asks the store for the newest row that it has and goes on behind that.
+// failure, it asks the store for the newest row that it has and goes on behind that. One that has less than it had gets again
+// what the spill still holds.
 type ingester struct {
 	p        *Pipeline
 	reader   spillReader
 	pace     *Pacer
 	known    bool // skip is what the store has
 	skip     uint64
+	has      uint64 // the newest row that the store took, or said that it has
+	anew     bool   // the store has lost rows: the spill is read from its beginning
 	failing  bool
 	previous time.Time // when the last batch was done
 	segment  uint64    // the spill's segment that was read last
@@ -145,7 +149,7 @@ func (g *ingester) deliver(ctx context.Context, rows []Row) bool {
 		for len(rows) > 0 && rows[0].K <= g.skip {
 			rows = rows[1:]
 		}
-		if len(rows) == 0 {
+		if len(rows) == 0 || g.anew {
 			return nil
 		}
 		return g.p.store.Append(ctx, rows)
@@ -153,6 +157,12 @@ func (g *ingester) deliver(ctx context.Context, rows []Row) bool {
 	if !ok {
 		return false
 	}
+	if g.anew {
+		g.reader.close()
+		g.reader, g.anew = spillReader{s: g.p.spill}, false
+		return true
+	}
+	g.has = max(g.has, newest)
 	g.p.storedRows.Add(int64(len(rows)))
 	if g.reader.segment.first != g.segment {
 		g.segment = g.reader.segment.first
@@ -167,7 +177,11 @@ func (g *ingester) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.known, g.skip = true, last
+	if last < g.has {
+		g.anew = true
+		g.p.opt.Logger.Warn("the audit store has lost events that it had taken: it gets those again that the spill still holds")
+	}
+	g.known, g.skip, g.has = true, last, last
 	g.p.progress(last)
 	return nil
 }
@@ -190,6 +204,9 @@ func (g *ingester) retry(ctx context.Context, f func(context.Context) error) boo
 			return false
 		}
 		g.known = false
+		if errors.Is(err, ErrLost) {
+			continue
+		}
 		g.p.storeErrors.Add(1)
 		if !g.failing {
 			g.failing = true

@@ -26,6 +26,7 @@ type shelf struct {
 	mu   sync.Mutex
 	away bool
 	mute bool // takes the next batch, then fails once
+	lost bool // has less than it had, and says so at the next batch
 	rows []Row
 }
 
@@ -36,6 +37,10 @@ func (s *shelf) Append(_ context.Context, rows []Row) error {
 	defer s.mu.Unlock()
 	if s.away {
 		return errAway
+	}
+	if s.lost {
+		s.lost = false
+		return ErrLost
 	}
 	for _, r := range rows {
 		s.rows = append(s.rows, Row{K: r.K, Data: bytes.Clone(r.Data)})
@@ -201,6 +206,24 @@ func TestPipeline_BatchOfUnknownFateIsNotStoredTwice(t *testing.T) {
 	}
 	flush(t, p)
 	wantNumbered(t, store.events(t), 100)
+}
+
+func TestPipeline_StoreGetsAgainWhatItHasLost(t *testing.T) {
+	store := &shelf{}
+	p, log := start(t, store, Options{})
+	for i := range 3000 {
+		p.Record(numbered(i))
+	}
+	flush(t, p)
+	for n, left := range []int{2000, 0} {
+		store.set(func() { store.rows, store.lost = store.rows[:left], true })
+		p.Record(numbered(3000 + n))
+		flush(t, p)
+	}
+	wantNumbered(t, store.events(t), 3002)
+	if n := strings.Count(log.String(), "has lost events"); n != 2 || strings.Count(log.String(), "\n") != n {
+		t.Errorf("the log says %d times that events were lost:\n%s", n, log)
+	}
 }
 
 func TestPipeline_NextProcessDrainsWhatTheLastOneLeft(t *testing.T) {

@@ -1,6 +1,9 @@
 package audit
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Row is an event as stores keep it. K sorts by time and names the row among those of one writer:
 // milliseconds<<22 + sequence, never the same twice, always growing.
@@ -8,6 +11,9 @@ type Row struct {
 	K    uint64
 	Data []byte
 }
+
+// ErrLost is the answer, once, of a store that took nothing because it has lost rows that it had taken: Last says how far back.
+var ErrLost = errors.New("the audit store has lost events that it had taken")
 
 // Store keeps rows and finds them again.
 type Store interface {

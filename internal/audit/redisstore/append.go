@@ -25,6 +25,9 @@ func (s *Store) Append(ctx context.Context, rows []audit.Row) error {
 	if s.opt.Writer == "" {
 		return errNoWriter
 	}
+	if err := s.stillHas(ctx); err != nil {
+		return err
+	}
 	hasher, err := s.hasher(ctx)
 	if err != nil {
 		return err
@@ -47,7 +50,29 @@ func (s *Store) Append(ctx context.Context, rows []audit.Row) error {
 	if err := s.client.Set(ctx, s.base+"last:"+s.opt.Writer, last, 0).Err(); err != nil {
 		return fmt.Errorf("write the audit's position to Redis: %w", err)
 	}
+	s.took(last)
 	return nil
+}
+
+// stillHas is ErrLost where Redis has less than this process brought there: a replica took over that did not have all yet, or
+// Redis crashed without a log, or was emptied. Nothing of that need show on the connection.
+func (s *Store) stillHas(ctx context.Context) error {
+	last, err := s.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if had := s.took(last); last < had {
+		return audit.ErrLost
+	}
+	return nil
+}
+
+// took notes the newest row that Redis has, and gives what it had before.
+func (s *Store) took(last uint64) (had uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	had, s.has = s.has, last
+	return had
 }
 
 // Last implements audit.Store. It may be lower than what is there, never higher: rows that come again are left out by

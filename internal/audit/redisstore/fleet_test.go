@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -391,6 +392,9 @@ func TestStore_WhatComesAfterRedisWasEmptiedIsFound(t *testing.T) {
 	}
 	if err := writer.client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
+	}
+	if err := writer.Append(t.Context(), rows[10:]); !errors.Is(err, audit.ErrLost) {
+		t.Errorf("what Redis has lost is not told: %v", err)
 	}
 	if err := writer.Append(t.Context(), rows[10:]); err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ type Store struct {
 	mu     sync.Mutex
 	seed   audit.Hasher
 	seeded bool
+	has    uint64 // the newest row that this process brought, or found
 
 	stop context.CancelFunc
 	work sync.WaitGroup

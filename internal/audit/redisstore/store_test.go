@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,5 +79,68 @@ func TestStore_SaysInOneSentenceThatRedisIsGone(t *testing.T) {
 	err := s.Append(t.Context(), storetest.Rows(storetest.Events(1)))
 	if err == nil || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "0 bytes") {
 		t.Errorf("%q", err)
+	}
+}
+
+// A replica takes over that has not heard of the last rows, and then Redis is emptied. Neither need show on a connection.
+func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
+	first, second := serve(t, "--repl-diskless-sync-delay", "0"), serve(t, "--repl-diskless-sync-delay", "0")
+	s := openAs(t, config.Redis{URL: first.URL(), Prefix: fresh()}, "node-1", Options{Now: time.Now})
+	p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := 0
+	record := func(n int) {
+		t.Helper()
+		for range n {
+			now := time.Now()
+			p.Record(audit.Event{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow, UserID: "u"})
+		}
+		recorded += n
+		if err := p.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	becomes := func(one, other *redisserver.Redis) { // what the other is, and a master
+		t.Helper()
+		client := direct(t, one)
+		if err := client.Do(t.Context(), "REPLICAOF", "127.0.0.1", other.Port).Err(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the replica has everything", func() bool {
+			return redisconn.ParseInfo(client.Info(t.Context(), "replication").Val())["master_link_status"] == "up"
+		})
+		if err := client.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(200)
+	becomes(second, first)
+	record(100)
+	becomes(first, second)
+	record(1)
+	if err := direct(t, first).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	record(1)
+	if err := p.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ids := map[string]bool{}
+	for _, e := range pagesOf(t, s, audit.Query{User: "u", Limit: 100}) {
+		ids[e.ID] = true
+	}
+	if len(ids) != recorded {
+		t.Errorf("%d events are found, want %d", len(ids), recorded)
+	}
+	span := audit.Query{Since: time.Now().Add(-2 * time.Hour), Until: time.Now().Add(time.Hour)}
+	counts, err := s.Stats(t.Context(), audit.StatsQuery{By: "reason", Every: time.Hour, Query: span})
+	counted := int64(0)
+	for _, c := range counts {
+		counted += c.Count
+	}
+	if err != nil || counted != int64(recorded) {
+		t.Errorf("%d events are counted, want %d, %v", counted, recorded, err)
 	}
 }
