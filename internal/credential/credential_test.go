@@ -73,6 +73,36 @@ func TestCredential_RunningNodeSeesWhatTheCLIWrites(t *testing.T) {
 	}
 }
 
+func TestCredential_DeletingTheFileTakesAllAway(t *testing.T) {
+	dir := t.TempDir()
+	node, cli := open(t, dir), open(t, dir)
+	secret, err := cli.Create("leaked", Audit, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := node.Authenticate(secret, now); !ok {
+		t.Fatal("a credential is not seen")
+	}
+	var told []string
+	end := node.Watch(func(c Credential, made bool) { told = append(told, fmt.Sprint(c.Name, made)) })
+	if err := os.Remove(filepath.Join(dir, fileName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := node.Authenticate(secret, now.Add(2*rereadAfter)); ok {
+		t.Error("it is let in although its file is gone")
+	}
+	if _, err := cli.Create("next", Audit, now); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if want := []string{"leakedfalse", "nexttrue"}; !slices.Equal(told, want) {
+		t.Errorf("told of %v", told)
+	}
+	if all := node.List(); len(all) != 1 {
+		t.Errorf("known are %+v", all)
+	}
+}
+
 func TestCredential_LocalIsAdminAndReadableByItsOwnerAlone(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir)

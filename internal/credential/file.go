@@ -91,11 +91,11 @@ func (f *File) Authenticate(secret string, now time.Time) (Credential, bool) {
 func (f *File) known() []Credential { return append(f.all[:len(f.all):len(f.all)], f.local) }
 
 // reread takes up what the CLI wrote. A file that cannot be read leaves what was known: the node stays usable, and
-// whoever broke the file sees it from the CLI.
+// whoever broke the file sees it from the CLI. One that was deleted leaves nothing: that is how all are taken away at once.
 func (f *File) reread() {
 	info, err := os.Stat(filepath.Join(f.dir, fileName))
 	// Writers replace the file: another file is another content, whatever the clock's grain.
-	if err != nil || f.stamp != nil && os.SameFile(info, f.stamp) && info.ModTime().Equal(f.stamp.ModTime()) {
+	if err == nil && f.stamp != nil && os.SameFile(info, f.stamp) && info.ModTime().Equal(f.stamp.ModTime()) {
 		return
 	}
 	_ = f.read()
@@ -181,7 +181,7 @@ func (f *File) read() error {
 	path := filepath.Join(f.dir, fileName)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		f.all = nil
+		f.take(nil, nil)
 		return nil
 	}
 	if err != nil {
@@ -195,11 +195,15 @@ func (f *File) read() error {
 	if err := json.Unmarshal(b, &all); err != nil {
 		return fmt.Errorf("%s is damaged (%w): mend it, or delete it and create the credentials anew", path, err)
 	}
+	f.take(all, info)
+	return nil
+}
+
+func (f *File) take(all []Credential, stamp fs.FileInfo) {
 	if f.saw != nil {
 		f.tell(all)
 	}
-	f.all, f.stamp = all, info
-	return nil
+	f.all, f.stamp = all, stamp
 }
 
 // writeWhole replaces a file in one step, readable by its owner alone.
