@@ -103,6 +103,28 @@ func TestCredential_DeletingTheFileTakesAllAway(t *testing.T) {
 	}
 }
 
+func TestCredential_IsHeldUntilItIsTakenAway(t *testing.T) {
+	dir := t.TempDir()
+	node, cli := open(t, dir), open(t, dir)
+	secret, err := cli.Create("a", Audit, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, ok := node.Authenticate(secret, now)
+	if !ok || !node.Holds(c, now) {
+		t.Fatal("a credential that is there is not held")
+	}
+	if err := cli.Delete("a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cli.Create("a", Admin, now); err != nil {
+		t.Fatal(err)
+	}
+	if node.Holds(c, now.Add(2*rereadAfter)) {
+		t.Error("it is held although another has its name")
+	}
+}
+
 func TestCredential_LocalIsAdminAndReadableByItsOwnerAlone(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir)

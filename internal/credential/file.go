@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,16 +77,29 @@ func (f *File) Authenticate(secret string, now time.Time) (Credential, bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if age := now.Sub(f.checked); age >= rereadAfter || age < 0 {
-		f.checked = now
-		f.reread()
-	}
+	f.refresh(now)
 	if c, ok := match(f.known(), secret); ok {
 		return c, true
 	}
 	// Perhaps it has been made this moment. Who guesses is slowed by the caller, not by our reading.
 	f.reread()
 	return match(f.known(), secret)
+}
+
+// Holds tells whether a credential that was found is still there, for answers that go on for longer than a moment.
+func (f *File) Holds(c Credential, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refresh(now)
+	return slices.Contains(f.known(), c)
+}
+
+// refresh looks at the file, unless it was looked at a moment ago.
+func (f *File) refresh(now time.Time) {
+	if age := now.Sub(f.checked); age >= rereadAfter || age < 0 {
+		f.checked = now
+		f.reread()
+	}
 }
 
 func (f *File) known() []Credential { return append(f.all[:len(f.all):len(f.all)], f.local) }

@@ -12,7 +12,7 @@ import (
 )
 
 // stream is GET /v1/decisions/stream: what is decided from now on, as server-sent events (HTML Living Standard, section
-// 9.2), until the caller goes or the server stops.
+// 9.2), until the caller goes, his credential is taken away, or the server stops.
 func (a *Archive) stream(c *fiber.Ctx) error {
 	v, err := parameters(c)
 	if err != nil {
@@ -24,13 +24,14 @@ func (a *Archive) stream(c *fiber.Ctx) error {
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) { a.tell(w, q) })
+	may := stillMay(c)
+	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) { a.tell(w, q, may) })
 	return nil
 }
 
 // tell writes events as they come. A caller that reads slowly slows its own search only; one that is gone is noticed at
 // the next comment.
-func (a *Archive) tell(w *bufio.Writer, q audit.Query) {
+func (a *Archive) tell(w *bufio.Writer, q audit.Query, may func() bool) {
 	ctx, cancel := context.WithCancel(a.Stopping)
 	events, ended := make(chan audit.Event), make(chan error, 1)
 	go func() {
@@ -54,6 +55,9 @@ func (a *Archive) tell(w *bufio.Writer, q audit.Query) {
 	defer beat.Stop()
 	line := []byte(": following\n\n")
 	for {
+		if !may() {
+			return
+		}
 		if _, err := w.Write(line); err != nil || w.Flush() != nil {
 			return
 		}

@@ -249,16 +249,17 @@ func TestStats_SayWhatToDoWhereThereIsTooMuchToCount(t *testing.T) {
 	}
 }
 
-func TestStream_ShowsWhatComesAndEndsWithTheServer(t *testing.T) {
-	l := openLibrary(t, credential.Audit)
-	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.server.AdminAddress()+"/v1/decisions/stream?verdict=deny", nil)
-	must(t, err)
+// stream follows the decisions; its lines end with it.
+func (l *library) stream(query string) <-chan string {
+	l.t.Helper()
+	req, err := http.NewRequestWithContext(l.t.Context(), "GET", "http://"+l.server.AdminAddress()+"/v1/decisions/stream"+query, nil)
+	must(l.t, err)
 	req.Header.Set("Authorization", "Bearer "+l.secret)
 	resp, err := l.client.Do(req)
-	must(t, err)
-	defer resp.Body.Close()
+	must(l.t, err)
+	l.t.Cleanup(func() { resp.Body.Close() })
 	if resp.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("%+v", resp.Header)
+		l.t.Fatalf("%+v", resp.Header)
 	}
 	lines := make(chan string, 100)
 	go func() {
@@ -268,8 +269,36 @@ func TestStream_ShowsWhatComesAndEndsWithTheServer(t *testing.T) {
 		}
 	}()
 	if first := <-lines; first != ": following" {
-		t.Fatalf("%q", first)
+		l.t.Fatalf("%q", first)
 	}
+	return lines
+}
+
+func TestStream_EndsWithTheCredentialOfItsCaller(t *testing.T) {
+	l := openLibrary(t, credential.Audit)
+	lines := l.stream("")
+	must(t, l.who.Delete("reader"))
+	deadline := time.After(15 * time.Second)
+	for {
+		select {
+		case line, open := <-lines:
+			if !open {
+				return
+			}
+			if strings.HasPrefix(line, "data: ") {
+				t.Fatalf("a deleted credential hears %s", line)
+			}
+		case <-time.After(10 * time.Millisecond):
+			l.keep(denied("a@c.example.com", "u1"))
+		case <-deadline:
+			t.Fatal("the stream does not end")
+		}
+	}
+}
+
+func TestStream_ShowsWhatComesAndEndsWithTheServer(t *testing.T) {
+	l := openLibrary(t, credential.Audit)
+	lines := l.stream("?verdict=deny")
 	// No line tells when the search has its place: events are sent until one is seen.
 	var seen audit.Event
 	for seen.ID == "" {

@@ -29,23 +29,24 @@ type feedLine struct {
 	Reset     bool     `json:"reset,omitempty"`
 }
 
-// follow is GET /v1/feed: lines of JSON until the caller goes or the server stops.
+// follow is GET /v1/feed: lines of JSON until the caller goes, his credential is taken away, or the server stops.
 func (s *Server) follow(c *fiber.Ctx) error {
 	cursor := strings.Clone(c.Query("cursor"))
+	may := stillMay(c)
 	c.Set(fiber.HeaderContentType, "application/x-ndjson")
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 		ctx, cancel := context.WithCancel(s.stopping)
 		defer cancel()
 		s.metrics.followers.Inc()
 		defer s.metrics.followers.Dec()
-		s.tell(ctx, w, cursor)
+		s.tell(ctx, w, cursor, may)
 	})
 	return nil
 }
 
-// tell writes lines until ctx ends or the caller is gone. A keep-alive repeats the last cursor that was told, never a
+// tell writes lines until ctx ends, or the caller is gone or may not hear them any more. A keep-alive repeats the last cursor that was told, never a
 // newer one: it must not pass over a line that is still on its way.
-func (s *Server) tell(ctx context.Context, w *bufio.Writer, cursor string) {
+func (s *Server) tell(ctx context.Context, w *bufio.Writer, cursor string, may func() bool) {
 	lines := s.opt.Feed.Subscribe(ctx, cursor)
 	beat := time.NewTicker(keepaliveEvery)
 	defer beat.Stop()
@@ -61,7 +62,7 @@ func (s *Server) tell(ctx context.Context, w *bufio.Writer, cursor string) {
 			line = feedLine{Cursor: cursor, Keys: told.Keys, Reset: told.Reset}
 		case <-beat.C:
 		}
-		if out.Encode(line) != nil || w.Flush() != nil {
+		if !may() || out.Encode(line) != nil || w.Flush() != nil {
 			return
 		}
 	}

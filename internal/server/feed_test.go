@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/revocation"
 )
 
@@ -18,15 +20,24 @@ type line struct {
 	Keepalive, Reset bool
 }
 
-// follow reads the feed from cursor; the function gives its next line, keep-alives left out.
-func (n *node) follow(cursor string) (next func() line) {
+// feed reads the feed from cursor, line by line.
+func (n *node) feed(cursor string, edits ...edit) *bufio.Scanner {
 	n.t.Helper()
 	req, err := http.NewRequestWithContext(n.t.Context(), "GET", "http://"+n.server.VerifyAddress()+"/v1/feed?cursor="+url.QueryEscape(cursor), nil)
 	must(n.t, err)
+	for _, e := range edits {
+		e(req)
+	}
 	resp, err := n.client.Do(req)
 	must(n.t, err)
 	n.t.Cleanup(func() { resp.Body.Close() })
-	lines := bufio.NewScanner(resp.Body)
+	return bufio.NewScanner(resp.Body)
+}
+
+// follow reads the feed from cursor; the function gives its next line, keep-alives left out.
+func (n *node) follow(cursor string) (next func() line) {
+	n.t.Helper()
+	lines := n.feed(cursor)
 	return func() line {
 		n.t.Helper()
 		for lines.Scan() {
@@ -73,6 +84,22 @@ func TestFeed_TellsTheKeysThatAnAllowGaveAndMissesNothingBehindACursor(t *testin
 	if strange := n.follow("nowhere-7")(); !strange.Reset {
 		t.Fatalf("a cursor of another store: %+v", strange)
 	}
+}
+
+func TestFeed_EndsWithTheCredentialOfItsCaller(t *testing.T) {
+	n := start(t, base+"verify: {credential_required: true}\n")
+	shim, err := n.who.Create("prosody-1", credential.Verify, time.Now())
+	must(t, err)
+	lines := n.feed("", header("Authorization", "Bearer "+shim))
+	if !lines.Scan() || !strings.Contains(lines.Text(), "reset") {
+		t.Fatalf("%q", lines.Text())
+	}
+	must(t, n.who.Delete("prosody-1"))
+	n.revokeJTI("leaked")
+	if lines.Scan() {
+		t.Errorf("a deleted credential hears %s", lines.Text())
+	}
+	must(t, lines.Err())
 }
 
 func TestFeed_EndsWithItsServer(t *testing.T) {

@@ -19,8 +19,8 @@ const (
 	guessers = 16
 	// anybodysBody is the largest body that is read on the admin listener for somebody whose credential is not known.
 	anybodysBody = 64 * kib
-	// actorKey is where the caller's name stands in a request.
-	actorKey = "actor"
+	// callerKey is where a request keeps who makes it, a *caller.
+	callerKey = "caller"
 )
 
 // guard asks callers for their credential.
@@ -42,7 +42,7 @@ func (g *guard) bodyLimit(most int) func(*fasthttp.RequestHeader) fasthttp.Reque
 		const inChunks = -1
 		limit := min(most, anybodysBody)
 		if n := h.ContentLength(); n > limit || n == inChunks {
-			if _, known, _ := g.caller(h); known {
+			if _, known, _ := g.find(h); known {
 				limit = most
 			}
 		}
@@ -50,8 +50,8 @@ func (g *guard) bodyLimit(most int) func(*fasthttp.RequestHeader) fasthttp.Reque
 	}
 }
 
-// caller is whose credential a request shows, if it shows one.
-func (g *guard) caller(h *fasthttp.RequestHeader) (who credential.Credential, known, shown bool) {
+// find tells whose credential a request shows, if it shows one.
+func (g *guard) find(h *fasthttp.RequestHeader) (who credential.Credential, known, shown bool) {
 	// A scheme is written in any case, and spaces follow it (RFC 9110, section 11.4).
 	scheme, secret, shown := strings.Cut(utils.UnsafeString(h.Peek(fiber.HeaderAuthorization)), " ")
 	if shown = shown && strings.EqualFold(scheme, "Bearer"); shown {
@@ -62,7 +62,7 @@ func (g *guard) caller(h *fasthttp.RequestHeader) (who credential.Credential, kn
 
 // refuses answers a caller who may not pass, and says that it did.
 func (g *guard) refuses(c *fiber.Ctx, roles []credential.Role) (bool, error) {
-	who, known, shown := g.caller(&c.Request().Header)
+	who, known, shown := g.find(&c.Request().Header)
 	if !known {
 		return true, g.refuseUnknown(c, shown, c.Method()+" "+c.Route().Path)
 	}
@@ -70,7 +70,7 @@ func (g *guard) refuses(c *fiber.Ctx, roles []credential.Role) (bool, error) {
 		g.note(c, "cred:"+who.Name, "role "+string(who.Role)+" is not enough for "+c.Method()+" "+c.Route().Path)
 		return true, problem(c, fiber.StatusForbidden, "role-missing", "This credential's role does not allow this. Use one with role "+enough(roles)+".")
 	}
-	c.Locals(actorKey, "cred:"+who.Name)
+	c.Locals(callerKey, &caller{who, g.credentials})
 	return false, nil
 }
 
@@ -118,8 +118,23 @@ func (g *guard) note(c *fiber.Ctx, actor, detail string) {
 	})
 }
 
+// caller is who makes a request, and among which credentials his was found.
+type caller struct {
+	credential.Credential
+	among *credential.File
+}
+
 // Actor is who makes this request, as audit rows and revocations name them.
 func Actor(c *fiber.Ctx) string {
-	actor, _ := c.Locals(actorKey).(string)
-	return actor
+	if who, shown := c.Locals(callerKey).(*caller); shown {
+		return "cred:" + who.Name
+	}
+	return ""
+}
+
+// stillMay gives a function that tells whether the caller may go on reading an answer that has no end: whoever's credential
+// is taken away must not hear what happens after that, on however old a connection.
+func stillMay(c *fiber.Ctx) func() bool {
+	who, shown := c.Locals(callerKey).(*caller)
+	return func() bool { return !shown || who.among.Holds(who.Credential, time.Now()) }
 }

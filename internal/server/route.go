@@ -233,7 +233,7 @@ func (s *Server) tooLong(c *fiber.Ctx) error {
 		n := h.ContentLength()
 		if n <= 0 {
 			detail += " Of one in chunks no more than 64 KiB are read where the credential is not known here."
-		} else if _, known, shown := s.guard.caller(h); !known {
+		} else if _, known, shown := s.guard.find(h); !known {
 			return s.guard.refuseUnknown(c, shown, fmt.Sprintf("a body of %d bytes", n))
 		}
 	}
