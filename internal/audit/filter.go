@@ -87,8 +87,8 @@ func (f *Filter) Event(e *Event) bool {
 	switch {
 	case q.Kind != "" && e.Kind != q.Kind, q.Verdict != "" && e.Verdict != q.Verdict, q.Stage != "" && e.Stage != q.Stage, q.Proven && !e.Proven,
 		q.Reason != "" && e.Reason != q.Reason, q.Fingerprint != Fingerprint{} && e.Fingerprint != q.Fingerprint,
-		q.User != "" && e.UserID != Cut(q.User) && e.UserID != q.userAlias,
-		q.RemoteIP != "" && e.RemoteIP != Address(q.RemoteIP) && e.RemoteIP != q.addressAlias,
+		q.User != "" && (e.UserID == "" || e.UserID != Cut(q.User) && e.UserID != q.userAlias),
+		q.RemoteIP != "" && (e.RemoteIP == "" || e.RemoteIP != Address(q.RemoteIP) && e.RemoteIP != q.addressAlias),
 		q.Room != "" && !sameRoom(Cut(q.Room), e.Room):
 		return false
 	}

@@ -136,6 +136,29 @@ func refused(t *testing.T, open Opener) {
 	}
 }
 
+// nameless holds that an event without a user or an address is nobody's, whatever else leads the search to it.
+func nameless(t *testing.T, open Opener) {
+	events := Events(60)
+	for i := range events {
+		if i%3 == 0 {
+			events[i].UserID = ""
+		}
+		if i%3 == 1 {
+			events[i].RemoteIP = ""
+		}
+		events[i].JTI, events[i].Room = "one", "one@conference.example.com"
+	}
+	store := open(t, Now)
+	put(t, store, Rows(events))
+	for _, q := range []audit.Query{
+		{User: "user-4"}, {User: "user-4", JTI: "one"}, {RemoteIP: "192.0.2.5", JTI: "one"}, {RemoteIP: "192.0.2.5", Room: "one"}, {RemoteIP: "192.0.2.5", User: "user-5"},
+	} {
+		same(t, collect(t, store, q), where(events, func(e *audit.Event) bool {
+			return (q.User == "" || e.UserID == q.User) && (q.RemoteIP == "" || e.RemoteIP == q.RemoteIP)
+		}))
+	}
+}
+
 func rooms(t *testing.T, open Opener) {
 	var events []audit.Event
 	for i, room := range []string{"[acme]standup@conference.example.com", "standup@conference.example.com", "caf%c3%a9@conference.example.com", "other@conference.example.com"} {

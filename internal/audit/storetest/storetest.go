@@ -27,6 +27,7 @@ func Run(t *testing.T, open Opener) {
 		{"PagesGoNewestFirstAndMeetEveryEventOnce", pages},
 		{"EveryFilterFindsWhatItNames", filters},
 		{"VerdictsOfEveryKindAreFound", refused},
+		{"EventsWithoutUserOrAddressAreNobodys", nameless},
 		{"RoomsAreFoundByJIDAndByName", rooms},
 		{"RowsSentAgainAreStoredOnce", again},
 		{"DamagedRowHarmsNoOther", damaged},
