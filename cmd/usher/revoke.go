@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/revocation"
@@ -88,6 +89,11 @@ func (cmd *revokeAddCmd) requests(s streams) (asked []intake.Request, err error)
 		}
 		add(revocation.SelectIssuer, cmd.Issuer)
 	}
+	for _, q := range asked { // JSON has another sign for what is no text: another name would be revoked
+		if !utf8.ValidString(q.Value + q.Issuer + q.Reason) {
+			return nil, usage("what names the revoked, its issuer and the reason must be UTF-8")
+		}
+	}
 	if len(asked) == 0 {
 		return nil, usage("what is to be revoked? Give --token-stdin, --fingerprint, --jti, --user, --kid, --issuer or --room")
 	}
@@ -124,7 +130,16 @@ func (cmd *revokeAddCmd) addMany(s streams, add func(revocation.Selector, ...str
 		if len(values) == 0 {
 			return usage("there is nothing to revoke in %s", nameOf(source.name))
 		}
-		add(source.kind, values...)
+		for _, v := range values {
+			q := intake.Request{Selector: source.kind, Issuer: cmd.Issuer, Value: v.text}
+			if !source.kind.Scoped() {
+				q.Issuer = ""
+			}
+			if err := q.Check(time.Now()); err != nil {
+				return usage("line %d of %s: %v; nothing of the list was revoked", v.number, nameOf(source.name), err)
+			}
+			add(source.kind, v.text)
+		}
 	}
 	return nil
 }
@@ -151,7 +166,13 @@ func openInput(s streams, path string) (io.ReadCloser, error) {
 // longestLine is longer than any token that a config lets in by default, by far.
 const longestLine = 1 << 20
 
-func lines(s streams, path string) (all []string, err error) {
+// line is one of a file that is not blank.
+type line struct {
+	number int // from 1 on, as editors count
+	text   string
+}
+
+func lines(s streams, path string) (all []line, err error) {
 	f, err := openInput(s, path)
 	if err != nil {
 		return nil, err
@@ -159,13 +180,13 @@ func lines(s streams, path string) (all []string, err error) {
 	defer f.Close()
 	scanner := bufio.NewScanner(f)
 	scanner.Buffer(nil, longestLine)
-	for n := 0; scanner.Scan(); n++ {
+	for n := 1; scanner.Scan(); n++ {
 		text := scanner.Text()
-		if n == 0 {
+		if n == 1 {
 			text = strings.TrimPrefix(text, "\ufeff") // a mark of some editors and spreadsheets, and nobody's name begins with it
 		}
-		if line := strings.TrimSpace(text); line != "" {
-			all = append(all, line)
+		if text = strings.TrimSpace(text); text != "" {
+			all = append(all, line{n, text})
 		}
 	}
 	if err := scanner.Err(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/intake"
@@ -92,20 +94,35 @@ type exported struct {
 // misspelt is not passed over: a revocation that was to spare later tokens, or to end, would be one of everything for ever.
 func imported(from io.Reader, name string, now time.Time) (asked []intake.Request, passed int, err error) {
 	dec := json.NewDecoder(from)
-	dec.DisallowUnknownFields()
 	for n := 1; ; n++ {
-		var q exported
-		if err := dec.Decode(&q); err == io.EOF {
+		var object json.RawMessage
+		if err := dec.Decode(&object); err == io.EOF {
 			return asked, passed, nil
 		} else if err != nil {
+			return nil, 0, usage("object %d of %s is no revocation (%v)", n, name, err)
+		}
+		q, err := exportedIn(object)
+		if err != nil {
 			return nil, 0, usage("object %d of %s is no revocation (%v)", n, name, err)
 		}
 		if left, ends := lifetime(q.Request, now); ends && left <= 0 || q.Value == "" {
 			passed++
 			continue
 		}
+		if err := q.Check(now); err != nil {
+			return nil, 0, usage("object %d of %s: %v; nothing of the list was revoked", n, name, err)
+		}
 		asked = append(asked, q.Request)
 	}
+}
+
+func exportedIn(object []byte) (q exported, err error) {
+	if !utf8.Valid(object) { // it would be read as other text, and another name revoked
+		return q, errors.New("it is not UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(object))
+	dec.DisallowUnknownFields()
+	return q, dec.Decode(&q)
 }
 
 // lifetime is how long a revocation still has; ends is false where it has no end, or none that can be read.

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -84,14 +87,46 @@ func TestSend_LongValuesGoInSmallerParts(t *testing.T) {
 	}
 }
 
-// A member that is misspelt would make a revocation of everything, for ever.
-func TestImport_RefusesAMemberThatThereIsNot(t *testing.T) {
+// A member that is misspelt would make a revocation of everything, for ever, and what is no text one of another name.
+func TestImport_RefusesWhatIsNoRevocation(t *testing.T) {
 	for _, wrong := range []string{
 		`{"selector":"user","issuer":"my-app","value":"ada","issued_befor":"2026-11-24T10:00:00Z"}`,
 		`{"selector":"user","issuer":"my-app","value":"ada","expires":"7d"}`,
+		`{"selector":"user","issuer":"my-app","value":"caf` + "\xe9" + `"}`,
+		`{"selector":"token","value":"ada"}`,
 	} {
 		if asked, _, err := imported(strings.NewReader(wrong), "list", time.Now()); err == nil {
 			t.Errorf("%s is taken as %+v", wrong, asked)
 		}
+	}
+}
+
+// Of a long list a part would be done, and nobody would know which line to mend. JSON puts another sign in the place of what
+// is no text: somebody else would be revoked.
+func TestRevoke_ListWithAMistakeIsRefusedWhole(t *testing.T) {
+	list := func(text string) string {
+		path := filepath.Join(t.TempDir(), "list")
+		must(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	good := strings.Repeat(strings.Repeat("0", 32)+"\r\n", 2*deskBatch)
+	for _, c := range []struct {
+		cmd  revokeAddCmd
+		says string
+	}{
+		{revokeAddCmd{From: list(good + "\r\nnonsense\r\n" + good), As: "token"}, fmt.Sprintf("line %d of ", 2*deskBatch+2)},
+		{revokeAddCmd{From: list("\ufeffada\n\ncaf\xe9\n"), As: "user", Issuer: "my-app"}, "line 3 of "},
+		{revokeAddCmd{From: list("ada\n" + strings.Repeat("b", 5000)), As: "jti"}, "line 2 of "},
+		{revokeAddCmd{User: []string{"caf\xe9"}}, "must be UTF-8"},
+		{revokeAddCmd{User: []string{"ada"}, Reason: "caf\xe9"}, "must be UTF-8"},
+	} {
+		asked, err := c.cmd.requests(streams{})
+		var f *failure
+		if !errors.As(err, &f) || f.code != exitUsage || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%d are asked for, %v; it should say %q", len(asked), err, c.says)
+		}
+	}
+	if asked, err := (&revokeAddCmd{From: list(good), As: "token"}).requests(streams{}); err != nil || len(asked) != 2*deskBatch {
+		t.Errorf("of a good list %d are asked for: %v", len(asked), err)
 	}
 }

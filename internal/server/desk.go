@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -115,6 +116,9 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 // spare later tokens, or to end, would be one of everything for ever.
 func readRevocations(body []byte, in *revocationsAsked) (detail string) {
 	const form = "a JSON object with selector, value and, where it needs one, issuer; or many of them as items"
+	if !utf8.Valid(body) { // it would be read as other text, and another name revoked
+		return "The body is not UTF-8: send " + form + "."
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(in); err != nil {

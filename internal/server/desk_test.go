@@ -128,6 +128,7 @@ func TestRevocations_MistakesAreOneSentence(t *testing.T) {
 		`{"selector":"room","value":"x","issued_befor":"now"}`:            `There is no member "issued_befor": they are selector`,
 		`{"items":[{"selector":"room","value":"x","expires":"7d"}]}`:      `There is no member "expires"`,
 		`{"selector":"room","value":"x"}{"selector":"room","value":"y"}`:  "and nothing after it",
+		`{"selector":"room","value":"caf` + "\xe9" + `"}`:                 "not UTF-8",
 		`{"selector":"jti","value":"x"}`:                                  "name one of the configured (my-app, other)",
 		`{"selector":"token","value":"eyJ.nonsense"}`:                     "neither a token nor a fingerprint",
 		`{"selector":"room","value":"x","issued_before":"soon"}`:          "The value of issued_before is not a time",

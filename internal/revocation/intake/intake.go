@@ -48,6 +48,15 @@ func (q Request) Revocation(cfg *config.Config, actor string, now time.Time) (r 
 	return r, caution(r, cfg), nil
 }
 
+// Check says what is wrong with the request whatever the config: of a long list, before any of it is done.
+func (q Request) Check(now time.Time) error {
+	if q.Selector.Scoped() && q.Issuer == "" {
+		q.Issuer = "any"
+	}
+	_, _, err := q.Revocation(&config.Config{}, "", now)
+	return err
+}
+
 // Revocations is what many requests come to, each with its cautions. An error says which of them is the mistake.
 func Revocations(asked []Request, cfg *config.Config, actor string, now time.Time) (rs []revocation.Revocation, cautions [][]string, err error) {
 	rs, cautions = make([]revocation.Revocation, len(asked)), make([][]string, len(asked))
