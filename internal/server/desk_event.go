@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,15 +90,17 @@ func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]str
 }
 
 // RecentSessions counts those that were let in since, and that a revocation would meet; more says that there were more
-// decisions than are looked at. An event does not say when its token was issued, so issued_before spares none here.
+// decisions than are looked at. An event does not say when its token was issued, so issued_before spares none here; nor
+// which rooms its token names, so those who entered a room count for it.
 func RecentSessions(in *audit.Reader, r revocation.Revocation, since time.Time) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
 	e := DeskEvent(audit.Decision, r, "", since)
 	q := audit.Query{
 		Since: since, Kind: audit.Decision, Verdict: audit.Allow, Proven: true, Limit: recentPage,
-		Issuer: e.Issuer, JTI: e.JTI, User: e.UserID, Kid: e.Kid, Fingerprint: e.Fingerprint, Room: e.Room, Tenant: e.Tenant,
+		Issuer: e.Issuer, JTI: e.JTI, User: e.UserID, Kid: e.Kid, Fingerprint: e.Fingerprint, Room: e.Room,
 	}
+	tenant, ofTenant := tenantMark(e.Tenant)
 	seen := map[string]bool{}
 	for range recentPages {
 		page, err := in.Query(ctx, q)
@@ -105,6 +108,9 @@ func RecentSessions(in *audit.Reader, r revocation.Revocation, since time.Time) 
 			return 0, false, err
 		}
 		for _, e := range page.Events {
+			if marks := revocation.MarksOf(revocation.Subject{Tenant: e.Subject}); ofTenant && !slices.Contains(marks.Keys(), tenant) {
+				continue
+			}
 			if e.Session == "" {
 				e.Session = e.ID
 			}
@@ -116,4 +122,14 @@ func RecentSessions(in *audit.Reader, r revocation.Revocation, since time.Time) 
 		q.Cursor = page.Next
 	}
 	return len(seen), true, nil
+}
+
+// tenantMark is what all tokens of a tenant are revoked by. Their sub names it, and not the tenant of an event, which is that
+// of the URL.
+func tenantMark(tenant string) (mark revocation.Key, named bool) {
+	if tenant == "" {
+		return mark, false
+	}
+	r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectRoom, Value: "[" + tenant + "]"}, time.Time{})
+	return r.Key(), err == nil
 }

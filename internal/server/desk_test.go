@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -8,7 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/audit/sqlitestore"
+	"github.com/usher-im/usher/internal/audit/storetest"
 	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/server"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
 )
@@ -207,6 +213,48 @@ func TestRevocations_DryRunChangesNothing(t *testing.T) {
 	}
 	if r := n.as(credential.Audit, "GET", "/v1/revocations/"+id, ""); r.status != 200 {
 		t.Errorf("it was lifted: %s", r.raw)
+	}
+}
+
+func TestDryRun_CountsTheSessionsThatAreMet(t *testing.T) {
+	store, err := sqlitestore.Open(t.Context(), t.TempDir(), sqlitestore.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	now := time.Now()
+	var events []audit.Event
+	for n, e := range []audit.Event{
+		{Session: "a", Subject: "acme", UserID: "ada"},                                                         // the URL names no tenant
+		{Session: "a", Subject: "acme", UserID: "ada", Room: "[acme]standup@conference.example.com"},           // the same session
+		{Session: "b", Subject: "ACME", Tenant: "acme", Room: "[acme]standup@conference.example.com"},          // folded, they are one
+		{Session: "c", Subject: "*", Tenant: "acme", Room: "[acme]standup@conference.example.com"},             // of no tenant
+		{Session: "d", Subject: "globex", Tenant: "globex", Room: "[globex]standup@conference.example.com"},    // of another
+		{Session: "e", Subject: "acme", Tenant: "acme", UserID: "bob", Room: "daily@conference.example.com"},   // in another room
+		{Session: "f", Subject: "acme", Verdict: audit.Deny, Room: "[acme]standup@conference.example.com"},     // not let in
+		{Session: "g", Subject: "globex", Tenant: "acme", UserID: "ada", Room: "daily@conference.example.com"}, // by the URL alone
+	} {
+		e.Time = now.Add(time.Duration(n-20) * time.Minute)
+		e.ID, e.Kind, e.Proven, e.Issuer, e.Verdict = audit.NewID(e.Time), audit.Decision, true, "my-app", cmp.Or(e.Verdict, audit.Allow)
+		events = append(events, e)
+	}
+	must(t, store.Append(t.Context(), storetest.Rows(events)))
+	for _, c := range []struct {
+		selector revocation.Selector
+		value    string
+		want     int
+	}{
+		{revocation.SelectRoom, "[acme]", 3}, {revocation.SelectRoom, "[acme]standup", 2}, {revocation.SelectRoom, "standup", 4},
+		{revocation.SelectRoom, "[Globex]", 2}, {revocation.SelectRoom, "[other]", 0}, {revocation.SelectUser, "ada", 2},
+	} {
+		r := revocation.Revocation{Selector: c.selector, Value: c.value}
+		if c.selector.Scoped() {
+			r.Issuer = "my-app"
+		}
+		r, err := revocation.Prepare(r, now)
+		must(t, err)
+		n, more, err := server.RecentSessions(audit.NewReader(store, nil), r, now.Add(-time.Hour))
+		if n != c.want || more || err != nil {
+			t.Errorf("%s %s would meet %d sessions (more: %v, %v), want %d", c.selector, c.value, n, more, err, c.want)
+		}
 	}
 }
 
