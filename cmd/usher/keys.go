@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"text/tabwriter"
@@ -47,9 +46,8 @@ func (cmd *keysListCmd) Run(ctx context.Context, c *commands, s streams) error {
 		return err
 	}
 	if cmd.JSON {
-		enc := json.NewEncoder(s.out)
 		for _, row := range rows {
-			if err := enc.Encode(row); err != nil {
+			if err := printJSON(s.out, row); err != nil {
 				return err
 			}
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -199,7 +198,7 @@ func lines(s streams, path string) (all []line, err error) {
 func tell(s streams, a deskAnswer, asJSON, dryRun bool) error {
 	switch {
 	case asJSON && dryRun: // nobody knows whether it would be new
-		return json.NewEncoder(s.out).Encode(struct {
+		return printJSON(s.out, struct {
 			revocation.Revocation
 			Cautions []string  `json:"cautions,omitempty"`
 			DryRun   bool      `json:"dry_run"`
@@ -208,7 +207,7 @@ func tell(s streams, a deskAnswer, asJSON, dryRun bool) error {
 			AtLeast  bool      `json:"at_least,omitempty"`
 		}{a.Revocation, a.Cautions, a.DryRun, a.Sessions, a.Since, a.AtLeast})
 	case asJSON:
-		return json.NewEncoder(s.out).Encode(a)
+		return printJSON(s.out, a)
 	}
 	_, err := fmt.Fprintln(s.out, sentenceOf(a, dryRun))
 	return err

@@ -40,10 +40,10 @@ func (cmd *revokeExportCmd) Run(ctx context.Context, c *commands, s streams) (er
 		return err
 	}
 	defer d.close()
-	n, enc := 0, json.NewEncoder(out)
+	n := 0
 	_, err = each(ctx, d, revocation.Query{}, 0, func(r revocation.Revocation) error {
 		n++
-		return enc.Encode(r)
+		return printJSON(out, r)
 	})
 	if err == nil {
 		fmt.Fprintf(s.err, "%d revocations are exported.\n", n)

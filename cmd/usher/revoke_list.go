@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -37,7 +36,7 @@ func (cmd *revokeListCmd) Run(ctx context.Context, c *commands, s streams) error
 	var all []revocation.Revocation
 	next, err := each(ctx, d, q, cmd.Limit, func(r revocation.Revocation) error {
 		if cmd.JSON {
-			return json.NewEncoder(s.out).Encode(r)
+			return printJSON(s.out, r)
 		}
 		all = append(all, r)
 		return nil
@@ -117,7 +116,7 @@ func (cmd *revokeShowCmd) Run(ctx context.Context, c *commands, s streams) error
 		return err
 	}
 	if cmd.JSON {
-		return json.NewEncoder(s.out).Encode(r)
+		return printJSON(s.out, r)
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for _, line := range [][2]string{
@@ -156,7 +155,7 @@ func (cmd *revokeLiftCmd) Run(ctx context.Context, c *commands, s streams) error
 			fmt.Fprintln(s.err, "warning: the store took this, but no replica has it yet or the store writes no log: a failure now could bring the revocation back.")
 		}
 		if cmd.JSON {
-			err = json.NewEncoder(s.out).Encode(a.Revocation)
+			err = printJSON(s.out, a.Revocation)
 		} else {
 			_, err = fmt.Fprintln(s.out, "lifted  "+describe(a.Revocation)+"  "+a.ID)
 		}

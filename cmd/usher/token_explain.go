@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -48,7 +47,7 @@ func (cmd *tokenExplainCmd) Run(ctx context.Context, c *commands, s streams) err
 		return err
 	}
 	if cmd.JSON {
-		err = json.NewEncoder(s.out).Encode(e)
+		err = printJSON(s.out, e)
 	} else {
 		err = show(s, e)
 	}

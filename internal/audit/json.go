@@ -60,6 +60,24 @@ func (c Count) MarshalJSON() ([]byte, error) {
 	return append(o.b, '}'), nil
 }
 
+// EscapeJSON appends a JSON text in which the characters are escaped that would fool a person who sees it. JSON has such
+// characters in strings alone, so that a program reads back what was there.
+func EscapeJSON(dst, text []byte) []byte {
+	for i := 0; i < len(text); {
+		r, n := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRune(text[i:])
+		}
+		if r >= 0x7f && treacherous(r) {
+			dst = appendEscaped(dst, r)
+		} else {
+			dst = append(dst, text[i:i+n]...)
+		}
+		i += n
+	}
+	return dst
+}
+
 // object is the open end of a JSON object.
 type object struct{ b []byte }
 
@@ -103,14 +121,18 @@ func appendString(dst []byte, s string) []byte {
 		switch {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))
-		case r > 0xffff: // a pair of surrogates, RFC 8259 section 7
-			dst = appendEscape(dst, 0xd800+(r-0x10000)>>10)
-			dst = appendEscape(dst, 0xdc00+(r-0x10000)&0x3ff)
 		default:
-			dst = appendEscape(dst, r)
+			dst = appendEscaped(dst, r)
 		}
 	}
 	return append(append(dst, s[plain:]...), '"')
+}
+
+func appendEscaped(dst []byte, r rune) []byte {
+	if r > 0xffff { // a pair of surrogates, RFC 8259 section 7
+		return appendEscape(appendEscape(dst, 0xd800+(r-0x10000)>>10), 0xdc00+(r-0x10000)&0x3ff)
+	}
+	return appendEscape(dst, r)
 }
 
 func appendEscape(dst []byte, r rune) []byte {

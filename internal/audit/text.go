@@ -53,7 +53,7 @@ func treacherous(r rune) bool {
 // Cell makes s safe as a CSV cell: cleaned, and not to be taken for a formula by a spreadsheet (OWASP, CSV Injection).
 func Cell(s string) string {
 	s = Clean(s)
-	if s != "" && strings.ContainsRune("=+-@\t\r|%", rune(s[0])) {
+	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r|%＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

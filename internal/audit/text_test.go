@@ -50,6 +50,17 @@ func TestEvent_JSONOfAnyTextIsJSON(t *testing.T) {
 			t.Errorf("%q became %s", s, appendString(nil, s))
 		}
 	}
+	for _, s := range []string{"", "a\u202eb", "\U000e0041", "\u009b\x7f\"\\", "\u200b", "😀ä"} {
+		text, err := json.Marshal(map[string]string{s: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back map[string]string
+		seen := string(EscapeJSON(nil, text))
+		if err := json.Unmarshal([]byte(seen), &back); err != nil || back[s] != s || needsCleaning(seen) {
+			t.Errorf("%q is shown as %s (%v)", s, seen, err)
+		}
+	}
 	if got := string(appendString(nil, "a\u202eb")); got != `"a\u202eb"` {
 		t.Errorf("an override is written as %s", got)
 	}
@@ -81,6 +92,7 @@ func TestClean_SpellsOutWhatFoolsAReader(t *testing.T) {
 func TestCell_IsNotAFormula(t *testing.T) {
 	for in, want := range map[string]string{
 		`=cmd|' /C calc'!A0`: `'=cmd|' /C calc'!A0`, "+1": "'+1", "-2+3": "'-2+3", "@SUM(A1)": "'@SUM(A1)",
+		"＝1+1": "'＝1+1", "＠SUM(A1)": "'＠SUM(A1)", "＋1": "'＋1", "－1": "'－1", // as some spreadsheets read them in East Asian locales
 		"room": "room", "": "", "\t=1": `\t=1`,
 	} {
 		if got := Cell(in); got != want {
