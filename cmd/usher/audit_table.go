@@ -128,7 +128,11 @@ func detail(e *audit.Event) string {
 	if !isRevocation(e) {
 		return e.Detail
 	}
-	selector, why, reasoned := strings.Cut(e.Detail, ": ")
+	named, why, reasoned := strings.Cut(e.Detail, ": ")
+	selector, bounds, bounded := strings.Cut(named, ", ")
+	if bounded {
+		bounds = ", " + bounds
+	}
 	value, scope := cmp.Or(e.JTI, e.UserID, e.Kid), ""
 	switch revocation.Selector(selector) {
 	case revocation.SelectToken:
@@ -148,7 +152,7 @@ func detail(e *audit.Event) string {
 	if reasoned {
 		why = ": " + why
 	}
-	return selector + " " + value + scope + why
+	return selector + " " + value + scope + bounds + why
 }
 
 // eventTable shows events when all are there, as wide as they need.

@@ -71,8 +71,10 @@ func TestTable_TextFromTokensNeitherPaintsNorBreaksLines(t *testing.T) {
 }
 
 func TestTable_SaysWhatARevocationNames(t *testing.T) {
-	now := time.Now()
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	for want, r := range map[string]revocation.Revocation{
+		"user u8 of my-app, issued before 2026-11-24T10:00:00Z, until 2026-11-24T12:00:00Z: a: b": {
+			Selector: revocation.SelectUser, Issuer: "my-app", Value: "u8", Reason: "a: b", IssuedBefore: now, ExpiresAt: now.Add(2 * time.Hour)},
 		"user u9 of my-app: fired":                       {Selector: revocation.SelectUser, Issuer: "my-app", Value: "u9", Reason: "fired"},
 		"jti j:1 of my-app":                              {Selector: revocation.SelectJTI, Issuer: "my-app", Value: "j:1"},
 		"kid 2026-a of my-app: a: b":                     {Selector: revocation.SelectKey, Issuer: "my-app", Value: "2026-a", Reason: "a: b"},

@@ -236,11 +236,5 @@ func describe(r revocation.Revocation) string {
 	if r.Issuer != "" {
 		words += " of " + audit.Clean(r.Issuer)
 	}
-	if !r.IssuedBefore.IsZero() {
-		words += ", issued before " + r.IssuedBefore.Format(time.RFC3339)
-	}
-	if !r.ExpiresAt.IsZero() {
-		words += ", until " + r.ExpiresAt.Format(time.RFC3339)
-	}
-	return words
+	return words + r.Bounds()
 }

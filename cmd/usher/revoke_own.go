@@ -104,7 +104,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 	}
 	for i, o := range w.Outcomes {
 		answers[i].Revocation, answers[i].New, answers[i].Replicated = o.Revocation, o.New, w.Replicated
-		d.journal.record(server.DeskEvent(audit.Revocation, o.Revocation, d.actor, now))
+		d.journal.record(server.RevocationEvent(rs[i], o.Revocation, now))
 	}
 	return answers, nil
 }

@@ -19,6 +19,17 @@ type Revocation struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
+// Bounds says in words which tokens it spares and when it goes; empty where it spares none and stays.
+func (r Revocation) Bounds() (words string) {
+	if !r.IssuedBefore.IsZero() {
+		words += ", issued before " + r.IssuedBefore.Format(time.RFC3339)
+	}
+	if !r.ExpiresAt.IsZero() {
+		words += ", until " + r.ExpiresAt.Format(time.RFC3339)
+	}
+	return words
+}
+
 // Key is the revocation's key, from its id.
 func (r Revocation) Key() Key {
 	k, _ := ParseKey(r.ID)

@@ -154,7 +154,7 @@ func (d *Desk) write(rs []revocation.Revocation, cautions [][]string, now time.T
 	done := make([]written, len(rs))
 	for i, o := range w.Outcomes {
 		done[i] = written{Revocation: o.Revocation, New: o.New, Replicated: w.Replicated, Cautions: cautions[i]}
-		d.Audit.Record(DeskEvent(audit.Revocation, o.Revocation, rs[i].Actor, now))
+		d.Audit.Record(RevocationEvent(rs[i], o.Revocation, now))
 	}
 	return done, w.Replicated, nil
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/usher-im/usher/internal/revocation"
 )
 
-// DeskEvent tells the audit who revoked or lifted what. It is found by what it names, as the decisions are that it
+// DeskEvent tells the audit who revoked or lifted what: once that is lifted or has expired, nothing else does. It is found by what it names, as the decisions are that it
 // brings about.
 func DeskEvent(kind audit.Kind, r revocation.Revocation, actor string, now time.Time) audit.Event {
 	e := audit.Event{
 		Time: now, ID: audit.NewID(now), Kind: kind, Proven: true, Actor: actor, RevocationID: r.ID, Issuer: r.Issuer,
-		Detail: string(r.Selector),
+		Detail: string(r.Selector) + r.Bounds(),
 	}
 	if r.Reason != "" {
 		e.Detail += ": " + r.Reason
@@ -37,6 +37,13 @@ func DeskEvent(kind audit.Kind, r revocation.Revocation, actor string, now time.
 		e.Tenant, e.Room = tenantAndRoom(r.Value)
 	}
 	return e
+}
+
+// RevocationEvent tells the audit what was asked for and what holds now: of two revocations of the same the reason of the first
+// is kept, which is not why somebody else made the second.
+func RevocationEvent(asked, kept revocation.Revocation, now time.Time) audit.Event {
+	kept.Reason = asked.Reason
+	return DeskEvent(audit.Revocation, kept, asked.Actor, now)
 }
 
 func tenantAndRoom(value string) (tenant, room string) {

@@ -195,6 +195,23 @@ func TestRevocations_ListPagesAndFilters(t *testing.T) {
 	}
 }
 
+// Who revokes what another has revoked before does it for a reason of their own.
+func TestRevocations_EventSaysWhyEachWasMade(t *testing.T) {
+	n := start(t, base)
+	n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"user","value":"u1","reason":"left","expires_at":"2h","issued_before":"2026-11-24T10:00:00Z"}`)
+	n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"user","value":"u1","reason":"stole","expires_at":"2098-01-01","issued_before":"2026-11-24"}`)
+	n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"user","value":"u1"}`)
+	all := n.audit.all()
+	for i, says := range []string{"user, issued before 2026-11-24T10:00:00Z, until 2", "user, issued before 2026-11-24T10:00:00Z, until 2098-01-01T00:00:00Z: stole", "user"} {
+		if e := all[i]; !strings.HasPrefix(e.Detail, says) || i > 0 && e.Detail != says {
+			t.Errorf("event %d says %q, not %q", i, e.Detail, says)
+		}
+	}
+	if all[0].Actor == all[1].Actor || !strings.HasSuffix(all[0].Detail, ": left") {
+		t.Errorf("the first is %+v", all[0])
+	}
+}
+
 func TestRevocations_DryRunChangesNothing(t *testing.T) {
 	n := start(t, base)
 	r := n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"user","value":"u1","issued_before":"now","dry_run":true}`)
