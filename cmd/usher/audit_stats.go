@@ -96,11 +96,10 @@ type chartRow struct {
 }
 
 func newChart(counts []audit.Count, q audit.StatsQuery, now time.Time) chart {
-	every := q.Every.Milliseconds()
-	until := cmp.Or(q.Until, now)
-	first := floorTo(cmp.Or(q.Since, until.Add(-24*time.Hour)).UnixMilli(), every)
-	spans := int((floorTo(until.UnixMilli()-1, every)-first)/every) + 1
-	c := chart{since: time.UnixMilli(first).UTC(), every: q.Every}
+	since, until := q.Whole(now)
+	first, every := since.UnixMilli(), q.Every.Milliseconds()
+	spans := int((until.UnixMilli() - first) / every)
+	c := chart{since: since.UTC(), every: q.Every}
 	at := map[string]int{}
 	for _, one := range counts {
 		n, known := at[one.Key]
@@ -117,8 +116,6 @@ func newChart(counts []audit.Count, q audit.StatsQuery, now time.Time) chart {
 	slices.SortStableFunc(c.rows, func(a, b chartRow) int { return cmp.Compare(b.total, a.total) })
 	return c
 }
-
-func floorTo(v, step int64) int64 { return v - ((v%step)+step)%step }
 
 // merged puts spans together until there are at most so many.
 func (c chart) merged(most int) chart {

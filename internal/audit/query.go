@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/usher-im/usher/internal/reason"
@@ -52,6 +53,17 @@ type StatsQuery struct {
 	By    string
 	Every time.Duration
 }
+
+// Whole gives the time that is counted. Spans are whole: since is moved back, and until forward, to the next border. Left
+// out, until is now, and since a day before it.
+func (q StatsQuery) Whole(now time.Time) (since, until time.Time) {
+	until = cmp.Or(q.Until, now)
+	since = cmp.Or(q.Since, until.Add(-24*time.Hour))
+	every := q.Every.Milliseconds()
+	return time.UnixMilli(floor(since.UnixMilli(), every)), time.UnixMilli(floor(until.UnixMilli()+every-1, every))
+}
+
+func floor(v, step int64) int64 { return v - ((v%step)+step)%step }
 
 // Count is how many events of one key fell into the span that begins at Time.
 type Count struct {

@@ -15,11 +15,10 @@ type Reader struct {
 	now        func() time.Time
 }
 
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-	maxSpans     = 20_000
-)
+// MaxLimit is the most events that one page has, whatever was asked for.
+const MaxLimit = 1000
+
+const defaultLimit = 100
 
 // NewReader reads from a store; pseudonyms may be nil.
 func NewReader(store Store, pseudonyms *Pseudonyms) *Reader {
@@ -39,8 +38,7 @@ func (r *Reader) Get(ctx context.Context, id string) (Event, bool, error) {
 
 var typed = strings.NewReplacer("I", "1", "L", "1", "O", "0")
 
-// Stats counts decisions; without since it goes back a day, without a span it takes five minutes. Spans are whole: since is moved
-// back, and until forward, to the next border.
+// Stats counts decisions; without a span it takes five minutes.
 func (r *Reader) Stats(ctx context.Context, q StatsQuery) ([]Count, error) {
 	q.Query = r.ready(q.Query)
 	switch q.By {
@@ -57,20 +55,7 @@ func (r *Reader) Stats(ctx context.Context, q StatsQuery) ([]Count, error) {
 		return nil, fmt.Errorf("counts take whole seconds, not every %s", q.Every)
 	}
 	open := q.Until.IsZero()
-	if open {
-		q.Until = r.now()
-	}
-	if q.Since.IsZero() {
-		q.Since = q.Until.Add(-24 * time.Hour)
-	}
-	every := q.Every.Milliseconds()
-	since := floor(q.Since.UnixMilli(), every)
-	until := floor(q.Until.UnixMilli()+every-1, every)
-	if until-since > maxSpans*every {
-		return nil, fmt.Errorf("that is more than %d spans of %s: ask for a shorter time or for longer spans", maxSpans, q.Every)
-	}
-	q.Since, q.Until = time.UnixMilli(since), time.UnixMilli(until)
-	if open { // after the clock was set back the newest rows have keys of later than now
+	if q.Since, q.Until = q.Whole(r.now()); open { // after the clock was set back the newest rows have keys of later than now
 		q.Until = time.UnixMilli(MillisOf(1<<63 - 1))
 	}
 	q.Kind = Decision
@@ -100,11 +85,9 @@ func (r *Reader) ready(q Query) Query {
 	if q.Limit <= 0 {
 		q.Limit = defaultLimit
 	}
-	q.Limit = min(q.Limit, maxLimit)
+	q.Limit = min(q.Limit, MaxLimit)
 	if r.pseudonyms != nil {
 		q.userAlias, q.addressAlias = r.pseudonyms.User(q.User), r.pseudonyms.Address(q.RemoteIP)
 	}
 	return q
 }
-
-func floor(v, step int64) int64 { return v - ((v%step)+step)%step }

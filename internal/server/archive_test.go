@@ -206,6 +206,18 @@ func TestDecisions_ABadParameterIsNamedWithWhatIsAllowed(t *testing.T) {
 	}
 }
 
+func TestStats_TooManySpansAreTheQuestionsFaultAlsoWhereBothEndsLieWithinOne(t *testing.T) {
+	l := openLibrary(t, credential.Audit)
+	// 20,000 seconds less a millisecond, which lie in 20,001.
+	r := l.get("/v1/decisions/stats?every=1s&since=2026-01-01T00:00:00.500Z&until=2026-01-01T05:33:20.499Z")
+	if r.status != 400 || !strings.Contains(r.raw, "more than 20000 spans of 1s") {
+		t.Errorf("%d %s", r.status, r.raw)
+	}
+	if r := l.get("/v1/decisions/stats?every=1s&since=2026-01-01T00:00:00Z&until=2026-01-01T05:33:20Z"); r.status != 200 {
+		t.Errorf("%d %s", r.status, r.raw)
+	}
+}
+
 func TestStats_CountOverTimeWithAllowsUnderTheirOwnKey(t *testing.T) {
 	l := openLibrary(t, credential.Audit)
 	at := time.Now().Add(-10 * time.Minute).Truncate(5 * time.Minute).Add(time.Second)

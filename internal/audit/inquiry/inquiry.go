@@ -82,11 +82,16 @@ func Stats(v Values, now time.Time) (audit.StatsQuery, error) {
 			return s, fault("every", "counts go by whole seconds, minutes or hours: write a span such as 5m or 24h, not %q", audit.Clean(text))
 		}
 	}
-	if err := s.Check(now); err != nil {
-		return s, fault("every", "%s", err)
+	since, until := s.Whole(now)
+	if (until.UnixMilli()-since.UnixMilli())/s.Every.Milliseconds() > mostSpans {
+		return s, fault("every", "from %s on that is more than %d spans of %s: ask for a shorter time or for longer spans",
+			since.UTC().Format(time.RFC3339), mostSpans, s.Every)
 	}
 	return s, nil
 }
+
+// mostSpans bounds one answer of counts.
+const mostSpans = 20_000
 
 // check refuses what the scope does not know: a filter that is misspelt must not silently find everything.
 func (s Scope) check(v Values) error {
