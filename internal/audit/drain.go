@@ -95,9 +95,8 @@ func (d *drainer) take(data []byte) {
 			data = d.scratch
 		}
 	}
-	// The clock may have been set back; K never goes back. Past the last moment that it reaches nobody would find a row, nor
-	// any that comes after.
-	p.last = max(p.last+1, FirstK(time.UnixMilli(h.ms)))
+	// The clock may have been set back; K never goes back.
+	p.last = max(p.last+1, firstK(h.ms))
 	if d.rows == 0 {
 		d.first = p.last
 	}

@@ -63,5 +63,5 @@ func (p *Pipeline) lag() time.Duration {
 	if k == 0 {
 		return 0
 	}
-	return max(0, p.opt.Now().Sub(time.UnixMilli(int64(k>>kShift))))
+	return max(0, p.opt.Now().Sub(time.UnixMilli(MillisOf(k))))
 }

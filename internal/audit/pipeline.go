@@ -60,7 +60,6 @@ const (
 	gather     = 20 * time.Millisecond  // how long the first event waits for company before it is written
 	syncEvery  = 100 * time.Millisecond // between two fdatasyncs
 	drainBytes = 256 << 10              // one write to the spill
-	kShift     = 22
 )
 
 // Open starts the pipeline; what a former process left in the spill goes to the store first. The caller makes sure

@@ -56,7 +56,7 @@ func (r *Reader) Stats(ctx context.Context, q StatsQuery) ([]Count, error) {
 	}
 	open := q.Until.IsZero()
 	if q.Since, q.Until = q.Whole(r.now()); open { // after the clock was set back the newest rows have keys of later than now
-		q.Until = time.UnixMilli(MillisOf(1<<63 - 1))
+		q.Until = time.UnixMilli(MillisOf(LastK))
 	}
 	q.Kind = Decision
 	return r.store.Stats(ctx, q)

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// Row is an event as stores keep it. K sorts by time and names the row among those of one writer:
-// milliseconds<<22 + sequence, never the same twice, always growing.
+// Row is an event as stores keep it. K sorts by time and names the row among those of one writer: never the same twice,
+// always growing.
 type Row struct {
 	K    uint64
 	Data []byte

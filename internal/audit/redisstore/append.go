@@ -147,7 +147,7 @@ func (s *Store) call(hasher audit.Hasher, p place, rows []audit.Row) ([]string, 
 
 func hex16(k uint64) string { return fmt.Sprintf("%016x", k) }
 
-func firstK(hour int64) uint64 { return uint64(hour*hourMillis) << 22 }
+func firstK(hour int64) uint64 { return uint64(hour*hourMillis) << audit.KeyBits }
 
 // terms collects entries for the buckets. An entry is the hash, then the key within the hour and, in the lowest bit,
 // the class.

@@ -144,14 +144,14 @@ func (s *Store) bucket(p place, hash uint32) string { return s.key(p, fmt.Sprint
 
 // id is how a stream names a key.
 func id(k uint64) string {
-	return strconv.FormatInt(audit.MillisOf(k), 10) + "-" + strconv.FormatUint(k&(1<<22-1), 10)
+	return strconv.FormatInt(audit.MillisOf(k), 10) + "-" + strconv.FormatUint(k&(1<<audit.KeyBits-1), 10)
 }
 
 func keyOf(id string) uint64 {
 	ms, seq, _ := strings.Cut(id, "-")
 	m, _ := strconv.ParseUint(ms, 10, 64)
 	n, _ := strconv.ParseUint(seq, 10, 64)
-	return m<<22 | n
+	return m<<audit.KeyBits | n
 }
 
 // hasher is the fleet's; whoever comes first makes it. It is asked for each time, and put back into a Redis that was emptied:

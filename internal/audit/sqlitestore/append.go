@@ -83,7 +83,7 @@ func (s *Store) write(ctx context.Context, k uint64) (*writer, error) {
 			return nil, err
 		}
 	}
-	if s.writer != nil && (s.writer.rows >= s.opt.SliceRows || s.writer.rows > 0 && k>>kShift-s.writer.slice.first>>kShift > uint64(sliceAge.Milliseconds())) {
+	if s.writer != nil && (s.writer.rows >= s.opt.SliceRows || s.writer.rows > 0 && audit.MillisOf(k)-audit.MillisOf(s.writer.slice.first) > sliceAge.Milliseconds()) {
 		if err := s.turn(); err != nil {
 			return nil, err
 		}

@@ -137,7 +137,7 @@ func blankSubject(ctx context.Context, tx *sql.Tx, user string) error {
 // of gives the keys of a user's rows.
 func (sl *slice) of(ctx context.Context, user string) ([]uint64, error) {
 	q := audit.Query{User: user}
-	f := search{filter: q.Filter(), q: q, below: 1<<63 - 1}
+	f := search{filter: q.Filter(), q: q, below: audit.LastK}
 	release, err := sl.hold()
 	if err != nil {
 		return nil, err

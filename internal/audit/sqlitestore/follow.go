@@ -49,7 +49,7 @@ func (s *Store) Follow(ctx context.Context, q audit.Query, f func(audit.Event) e
 
 // newer gives the rows after a key, oldest first, and the new last key.
 func (s *Store) newer(ctx context.Context, filter *audit.Filter, after uint64, f func(audit.Event) error) (uint64, error) {
-	for _, sl := range s.between(after+1, 1<<63-1) {
+	for _, sl := range s.between(after+1, audit.LastK) {
 		last, err := sl.newer(ctx, filter, after, f)
 		if err != nil && !errors.Is(err, errGone) {
 			return after, err

@@ -289,7 +289,7 @@ func (s *Store) retain(byAge bool) error {
 	for _, sl := range all {
 		total += sl.size()
 	}
-	border := uint64(max(0, s.opt.Now().Add(-s.opt.Retention).UnixMilli())) << kShift
+	border := audit.FirstK(s.opt.Now().Add(-s.opt.Retention))
 	for len(all) > 1 {
 		size := all[0].size()
 		old := byAge && s.opt.Retention > 0 && all[1].first < border
@@ -328,7 +328,7 @@ func (s *Store) turnOld() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	now := s.opt.Now().UnixMilli()
-	if s.writer == nil || s.writer.rows == 0 || now-int64(s.writer.slice.first>>kShift) < sliceAge.Milliseconds() {
+	if s.writer == nil || s.writer.rows == 0 || now-audit.MillisOf(s.writer.slice.first) < sliceAge.Milliseconds() {
 		return
 	}
 	if err := s.turn(); err != nil {

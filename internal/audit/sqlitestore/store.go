@@ -61,7 +61,6 @@ const (
 	sliceAge  = 24 * time.Hour // a quiet node's slice is closed after this, so that retention can delete it
 	sliceExt  = ".audit"
 	newExt    = ".new" // of a file that is being made
-	kShift    = 22
 )
 
 // Open opens the folder, brings older files forward, and refuses newer ones.
