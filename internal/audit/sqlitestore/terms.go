@@ -2,6 +2,8 @@ package sqlitestore
 
 import (
 	"bufio"
+	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -137,4 +139,37 @@ func writeEntries(w io.Writer, entries []uint64) error {
 		}
 	}
 	return nil
+}
+
+// querier is an sql.DB, or the one connection of a writer.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// readTerms reads what an index is made from, of a slice that another process has begun or that was erased from.
+func readTerms(ctx context.Context, db querier) (*terms, error) {
+	var seed int64
+	if err := db.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'seed'").Scan(&seed); err != nil {
+		return nil, err
+	}
+	all := &terms{hasher: audit.Hasher(seed)}
+	rows, err := db.QueryContext(ctx, "SELECT k, coalesce(f, 0), coalesce(j, 0), coalesce(u, 0), coalesce(a, 0), coalesce(r, 0) FROM rows ORDER BY k")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k int64
+		var h [audit.Terms]int64
+		if err := rows.Scan(&k, &h[0], &h[1], &h[2], &h[3], &h[4]); err != nil {
+			return nil, err
+		}
+		var hash [audit.Terms]uint32
+		for i := range h {
+			hash[i] = uint32(h[i])
+		}
+		all.add(uint64(k), hash)
+	}
+	return all, rows.Err()
 }
