@@ -98,16 +98,6 @@ func (f *Feed) signal() {
 	f.changed = make(chan struct{})
 }
 
-// Cursor is where the feed stands now.
-func (f *Feed) Cursor() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.epoch == "" {
-		return ""
-	}
-	return f.cursor(f.next - 1)
-}
-
 func (f *Feed) cursor(seq uint64) string {
 	return f.epoch + "-" + strconv.FormatUint(seq, 10) + "-" + f.ring[seq%remembered].tag
 }

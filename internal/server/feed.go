@@ -8,18 +8,10 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-
-	"github.com/usher-im/usher/internal/revocation"
 )
 
 // keepaliveEvery is how often a silent feed shows that it lives. The shim takes it for dead after some of them.
 const keepaliveEvery = 5 * time.Second
-
-// Feed tells which keys have just been revoked (a *revocation.Feed).
-type Feed interface {
-	Subscribe(ctx context.Context, cursor string) <-chan revocation.Line
-	Cursor() string
-}
 
 // feedLine is one line of GET /v1/feed.
 type feedLine struct {

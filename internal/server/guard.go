@@ -26,12 +26,12 @@ const (
 // guard asks callers for their credential.
 type guard struct {
 	credentials *credential.File
-	record      func(audit.Event)
+	audit       Recorder
 	waiting     chan struct{}
 }
 
-func newGuard(f *credential.File, record func(audit.Event)) *guard {
-	return &guard{credentials: f, record: record, waiting: make(chan struct{}, guessers)}
+func newGuard(f *credential.File, to Recorder) *guard {
+	return &guard{credentials: f, audit: to, waiting: make(chan struct{}, guessers)}
 }
 
 // bodyLimit is how much is read of a request's body, most at most. fasthttp sets memory aside for all that a
@@ -112,7 +112,7 @@ func (g *guard) refuseGuess(c *fiber.Ctx, asked string) error {
 
 func (g *guard) note(c *fiber.Ctx, actor, detail string) {
 	now := time.Now()
-	g.record(audit.Event{
+	g.audit.Record(audit.Event{
 		Time: now, ID: audit.NewID(now), Kind: audit.Admin, Verdict: audit.Deny, Actor: actor, Detail: detail,
 		RemoteIP: c.IP(),
 	})

@@ -34,7 +34,7 @@ func (s *Server) takeReport(c *fiber.Ctx) error {
 	}
 	now := time.Now()
 	s.metrics.ejections.WithLabelValues(r.Outcome).Inc()
-	s.record(audit.Event{
+	s.opt.Audit.Record(audit.Event{
 		Time: now, ID: audit.NewID(now), Kind: audit.Ejection, Session: r.Session, DecisionID: r.DecisionID, Outcome: r.Outcome,
 	})
 	return c.SendStatus(fiber.StatusNoContent)

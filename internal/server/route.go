@@ -79,17 +79,6 @@ func (s *Server) adminRoutes() []Route {
 // Routes lists the routes of both listeners.
 func (s *Server) Routes() []Route { return append(s.verifyRoutes(), s.adminRoutes()...) }
 
-// DocumentPath is a route's path as OpenAPI writes it: {id} for :id.
-func DocumentPath(path string) string {
-	parts := strings.Split(path, "/")
-	for n, p := range parts {
-		if name, ok := strings.CutPrefix(p, ":"); ok {
-			parts[n] = "{" + name + "}"
-		}
-	}
-	return strings.Join(parts, "/")
-}
-
 // app makes a fiber app of a table of routes.
 func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 	app := fiber.New(fiber.Config{

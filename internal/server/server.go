@@ -20,6 +20,7 @@ import (
 	"github.com/usher-im/usher/internal/console"
 	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/revocation"
 )
 
 // Recorder takes what happened for the audit; it never blocks (an *audit.Pipeline).
@@ -32,7 +33,7 @@ type Options struct {
 	Config      *config.Config
 	Door        *decide.Door
 	Audit       Recorder
-	Feed        Feed
+	Feed        *revocation.Feed
 	Credentials *credential.File
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
@@ -71,7 +72,7 @@ func New(opt Options) (*Server, error) {
 	opt.DrainTime = cmp.Or(opt.DrainTime, 10*time.Second)
 	s := &Server{opt: opt, repeats: newRepeats(time.Minute), metrics: newMetrics(opt.Registry)}
 	s.flood = newFlood(opt.Config.Limits.BadTokensPerAddress)
-	s.guard = newGuard(opt.Credentials, s.record)
+	s.guard = newGuard(opt.Credentials, opt.Audit)
 	s.SetRules(opt.Config, opt.Door)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 
@@ -108,7 +109,7 @@ func listen(key, address string, logger *slog.Logger) (net.Listener, error) {
 	return newListener(ln, logger), nil
 }
 
-// VerifyAddress and AdminAddress are where the listeners really are (a config may say port 0).
+// VerifyAddress is where the verify listener really is (a config may say port 0).
 func (s *Server) VerifyAddress() string { return s.verifyLn.Addr().String() }
 
 // AdminAddress is where the admin listener really is.
@@ -168,6 +169,3 @@ func (s *Server) drain() error {
 	}
 	return failed
 }
-
-// record fills in what the server knows of every event.
-func (s *Server) record(e audit.Event) { s.opt.Audit.Record(e) }

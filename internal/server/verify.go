@@ -96,7 +96,7 @@ func (s *Server) decide(q *decide.Question, now time.Time) decide.Verdict {
 func (s *Server) settle(q *decide.Question, v *decide.Verdict, id string, start time.Time) {
 	took := time.Since(start)
 	s.metrics.decided(q, v, took)
-	s.record(eventOf(q, v, id, start, took))
+	s.opt.Audit.Record(eventOf(q, v, id, start, took))
 }
 
 func isJSON(contentType []byte) bool {
