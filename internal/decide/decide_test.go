@@ -58,7 +58,7 @@ func (r *revocations) FeedKeys(names []revocation.Name, m *revocation.Marks) []r
 	return append(names, revocation.Name([]byte("abcdefghijkl")))
 }
 
-func (r *revocations) Resume(_ context.Context, _, jti, owner, previous string, _ time.Duration, _ time.Time) (revocation.Claim, error) {
+func (r *revocations) Claim(_ context.Context, _, jti, owner, previous string, _ time.Duration, _ time.Time) (revocation.Claim, error) {
 	if r.down {
 		return revocation.Claim{}, errors.New("down")
 	}

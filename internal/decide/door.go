@@ -27,7 +27,7 @@ type Keys interface {
 type Revocations interface {
 	Judge(ctx context.Context, m *revocation.Marks, r revocation.Rules, now time.Time) (revocationID string, problem *reason.Problem)
 	FeedKeys(names []revocation.Name, m *revocation.Marks) []revocation.Name
-	Resume(ctx context.Context, issuer, jti, owner, previous string, grace time.Duration, until time.Time) (revocation.Claim, error)
+	Claim(ctx context.Context, issuer, jti, owner, previous string, grace time.Duration, until time.Time) (revocation.Claim, error)
 }
 
 // Options are what a Door stands on.

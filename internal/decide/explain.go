@@ -147,7 +147,7 @@ func (e *explainer) judgements(ctx context.Context) {
 	e.add("audience", path+".audiences", t.issuer.audience(c))
 	e.subject(path, c)
 	e.add("claims", path+".required_claims", t.issuer.requiredClaims(c))
-	e.revocation(ctx, c)
+	e.revocation(ctx)
 	e.replay(path)
 	e.room(c)
 }
@@ -162,7 +162,7 @@ func (e *explainer) subject(path string, c *token.Claims) {
 	e.add("subject", path+".subjects", problem)
 }
 
-func (e *explainer) revocation(ctx context.Context, c *token.Claims) {
+func (e *explainer) revocation(ctx context.Context) {
 	config := "profiles." + e.trial.profile.Name + ".revocation"
 	switch {
 	case e.door.options.Revocations == nil:

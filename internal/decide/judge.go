@@ -26,7 +26,7 @@ func (d *Door) judge(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	}
 	v.TenantMismatch = tenantMismatch(proven.Claims, q)
 	if q.Stage == Connect {
-		v.Problem = d.claimJTI(ctx, q, proven, now)
+		v.Problem = d.claimJTI(ctx, q, proven)
 		return
 	}
 	if q.Room != "" {
@@ -55,7 +55,7 @@ func (d *Door) judgeRevocation(ctx context.Context, p *profile, v *Verdict, now 
 // claimJTI writes the replay mark. It comes last at connect, so that a deny burns no jti. A question that is asked again
 // claims again, for the same session, and so finds its own mark: on whichever node, and also where the first answer was
 // that nothing could be claimed. A caller that names no session is known by its question alone.
-func (d *Door) claimJTI(ctx context.Context, q *Question, proven *Proven, now time.Time) *reason.Problem {
+func (d *Door) claimJTI(ctx context.Context, q *Question, proven *Proven) *reason.Problem {
 	rule := proven.issuer.Replay
 	if rule.JTI != config.Once {
 		return nil
@@ -65,7 +65,7 @@ func (d *Door) claimJTI(ctx context.Context, q *Question, proven *Proven, now ti
 		until = time.UnixMilli(proven.Times.Expires).Add(proven.issuer.time.Leeway + time.Minute)
 	}
 	owner := cmp.Or(q.Session, q.ID)
-	claim, err := d.options.Revocations.Resume(ctx, proven.Claims.Issuer, proven.Claims.JTI, owner, q.PreviousSession, rule.Grace, until)
+	claim, err := d.options.Revocations.Claim(ctx, proven.Claims.Issuer, proven.Claims.JTI, owner, q.PreviousSession, rule.Grace, until)
 	if err != nil {
 		return &reason.Problem{Code: reason.RevocationUnavailable, Detail: "the replay mark could not be written: " + err.Error()}
 	}

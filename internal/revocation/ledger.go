@@ -107,9 +107,6 @@ func (l *Ledger) Store() Store { return l.store }
 // Feed tells what has just been revoked.
 func (l *Ledger) Feed() *Feed { return l.feed }
 
-// Marks hashes what a token can be revoked by.
-func (l *Ledger) Marks(s Subject) Marks { return MarksOf(s) }
-
 // FeedKeys appends to names the opaque keys under which the feed would name this token.
 func (l *Ledger) FeedKeys(names []Name, m *Marks) []Name { return l.feed.lock.of(names, m) }
 
@@ -152,16 +149,11 @@ func (l *Ledger) awaitApplied(ctx context.Context, seq uint64) {
 	}
 }
 
-// ClaimOnce claims a token id for the session owner, once for the whole fleet. A claim that is not the first names the
-// session that was, and how long ago: Claim.Admits says whether the connect is let in all the same. The mark is kept
+// Claim claims a token id for the session owner, once for the whole fleet. A claim that is not the first names the
+// session that was, and how long ago: Claim.Admits says whether the connect is let in all the same. Where previous holds
+// the mark, the session that owner continues, owner takes it over, so that it can be continued in turn. The mark is kept
 // until until (the token's expiry with leeway; zero: for ever), and at least for the grace.
-func (l *Ledger) ClaimOnce(ctx context.Context, issuer, jti, owner string, grace time.Duration, until time.Time) (Claim, error) {
-	return l.Resume(ctx, issuer, jti, owner, "", grace, until)
-}
-
-// Resume is ClaimOnce for a session that continues another one: where previous holds the mark, owner takes it over, so
-// that it can be continued in turn.
-func (l *Ledger) Resume(ctx context.Context, issuer, jti, owner, previous string, grace time.Duration, until time.Time) (Claim, error) {
+func (l *Ledger) Claim(ctx context.Context, issuer, jti, owner, previous string, grace time.Duration, until time.Time) (Claim, error) {
 	if least := l.opt.Now().Add(grace); !until.IsZero() && until.Before(least) {
 		until = least
 	}

@@ -43,7 +43,7 @@ type Store interface {
 	// the later times.
 	Restore(ctx context.Context, lost []Lost) (int, error)
 
-	// Claim claims a jti for an owner, atomically: see Ledger.ClaimOnce.
+	// Claim claims a jti for an owner, atomically: see Ledger.Claim.
 	Claim(ctx context.Context, mark Mark) (Claim, error)
 
 	Close() error

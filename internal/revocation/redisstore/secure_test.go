@@ -57,7 +57,7 @@ func TestConnection_AsACLUserWithPasswordFromFile(t *testing.T) {
 	if err != nil || !w.Replicated || !storetest.Denies(t, l, "a", revocation.Rules{Strict: true}) {
 		t.Fatalf("as a restricted user: %+v, %v", w, err)
 	}
-	if _, err := l.ClaimOnce(t.Context(), "app", "a", "session", time.Minute, time.Now().Add(time.Hour)); err != nil {
+	if _, err := l.Claim(t.Context(), "app", "a", "session", "", time.Minute, time.Now().Add(time.Hour)); err != nil {
 		t.Fatalf("claim as a restricted user: %v", err)
 	}
 	// A password that changed on disk is taken by the next connection.

@@ -69,14 +69,14 @@ func TestClaim_WaitsForNoDiskForLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.ClaimOnce(t.Context(), "app", "one", "a", time.Minute, time.Time{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.Claim(t.Context(), "app", "one", "a", "", time.Minute, time.Time{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("while another process writes the claim ends with %v", err)
 	}
 	if err := writes.Rollback(); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Eventually(t, "the claim is taken", func() bool {
-		claim, err := l.ClaimOnce(t.Context(), "app", "one", "a", time.Minute, time.Time{})
+		claim, err := l.Claim(t.Context(), "app", "one", "a", "", time.Minute, time.Time{})
 		return err == nil && claim.Owner == "a"
 	})
 }
