@@ -58,13 +58,13 @@ func (a asked) find(ctx context.Context, scope inquiry.Scope, v inquiry.Values) 
 	if scope.DecisionsAlone() {
 		path = "/v1/decisions"
 	}
-	_, err := a.do(ctx, http.MethodGet, path+queryOf(v), nil, &page)
+	err := a.do(ctx, http.MethodGet, path+queryOf(v), nil, &page)
 	return audit.Page{Events: page.Items, Next: page.Next}, err
 }
 
 func (a asked) get(ctx context.Context, id string) (audit.Event, bool, error) {
 	var e audit.Event
-	_, err := a.do(ctx, http.MethodGet, "/v1/events/"+url.PathEscape(id), nil, &e)
+	err := a.do(ctx, http.MethodGet, "/v1/events/"+url.PathEscape(id), nil, &e)
 	var p *problemError
 	if errors.As(err, &p) && p.status == http.StatusNotFound && p.kind == "event-unknown" {
 		return e, false, nil
@@ -76,7 +76,7 @@ func (a asked) counts(ctx context.Context, v inquiry.Values) ([]audit.Count, err
 	var answer struct {
 		Items []audit.Count `json:"items"`
 	}
-	_, err := a.do(ctx, http.MethodGet, "/v1/decisions/stats"+queryOf(v), nil, &answer)
+	err := a.do(ctx, http.MethodGet, "/v1/decisions/stats"+queryOf(v), nil, &answer)
 	return answer.Items, err
 }
 

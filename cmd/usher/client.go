@@ -116,31 +116,31 @@ func direct() *http.Transport {
 // answerTimeout bounds a question with one answer; streams are bounded by their context alone.
 const answerTimeout = 60 * time.Second
 
-// do asks once and reads the JSON answer into out (nil: it is dropped). It gives the status of good answers; a problem
-// document becomes an error that says its detail.
-func (cl *client) do(ctx context.Context, method, path string, in, out any) (int, error) {
+// do asks once and reads the JSON answer into out (nil: it is dropped). A problem document becomes an error that says its
+// detail.
+func (cl *client) do(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		body = bytes.NewReader(b)
 	}
 	resp, err := cl.send(ctx, method, path, body)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer resp.Body.Close()
-	if out == nil || resp.StatusCode == http.StatusNoContent {
-		return resp.StatusCode, nil
+	if out == nil {
+		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return 0, fmt.Errorf("the answer of %s cannot be read (%w): is it an usher of this version?", cl.base, err)
+		return fmt.Errorf("the answer of %s cannot be read (%w): is it an usher of this version?", cl.base, err)
 	}
-	return resp.StatusCode, nil
+	return nil
 }
 
 // send asks and gives the open answer, or the problem as an error.

@@ -280,7 +280,7 @@ func (d *doctor) admin(ctx context.Context) {
 		d.found("admin", ill, "", "%v", err)
 		return
 	}
-	if _, err := cl.do(ctx, http.MethodGet, "/v1/keys", nil, nil); err != nil {
+	if err := cl.do(ctx, http.MethodGet, "/v1/keys", nil, nil); err != nil {
 		d.found("admin", ill, "", "%v", err)
 		return
 	}

@@ -86,7 +86,7 @@ func (d *doctor) explain(ctx context.Context, p *config.Profile, host string, sp
 		return e, err
 	}
 	if d.client != nil {
-		_, err = d.client.do(ctx, "POST", "/v1/explain", map[string]string{
+		err = d.client.do(ctx, "POST", "/v1/explain", map[string]string{
 			"token": raw, "host": host, "profile": p.Name, "stage": string(decide.Connect)}, &e)
 		return e, err
 	}

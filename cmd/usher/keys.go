@@ -84,7 +84,7 @@ func (cmd *keysListCmd) rows(ctx context.Context, c *commands, s streams) ([]key
 		var page struct {
 			Items []keyRow `json:"items"`
 		}
-		_, err = cl.do(ctx, "GET", "/v1/keys", nil, &page)
+		err = cl.do(ctx, "GET", "/v1/keys", nil, &page)
 		return page.Items, err
 	}
 	cfg, err := c.load(s)

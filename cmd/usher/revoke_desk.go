@@ -53,7 +53,7 @@ func (d askedDesk) revoke(ctx context.Context, asked []intake.Request, dryRun bo
 	var out struct {
 		Items []deskAnswer `json:"items"`
 	}
-	_, err := d.do(ctx, http.MethodPost, "/v1/revocations", map[string]any{"items": asked, "dry_run": dryRun}, &out)
+	err := d.do(ctx, http.MethodPost, "/v1/revocations", map[string]any{"items": asked, "dry_run": dryRun}, &out)
 	return out.Items, mistaken(err)
 }
 
@@ -73,7 +73,7 @@ func (d askedDesk) list(ctx context.Context, q revocation.Query) (page revocatio
 		Items []revocation.Revocation `json:"items"`
 		Next  string                  `json:"next"`
 	}
-	_, err = d.do(ctx, http.MethodGet, "/v1/revocations?"+v.Encode(), nil, &out)
+	err = d.do(ctx, http.MethodGet, "/v1/revocations?"+v.Encode(), nil, &out)
 	return revocation.Page{Items: out.Items, Next: out.Next}, mistaken(err)
 }
 
@@ -82,7 +82,7 @@ func (d askedDesk) get(ctx context.Context, id string) (r revocation.Revocation,
 	if _, ok := revocation.ParseKey(id); !ok {
 		return r, revocation.ErrNotFound
 	}
-	_, err = d.do(ctx, http.MethodGet, "/v1/revocations/"+url.PathEscape(id), nil, &r)
+	err = d.do(ctx, http.MethodGet, "/v1/revocations/"+url.PathEscape(id), nil, &r)
 	return r, err
 }
 
@@ -90,7 +90,7 @@ func (d askedDesk) lift(ctx context.Context, id string) (a deskAnswer, err error
 	if _, ok := revocation.ParseKey(id); !ok {
 		return a, revocation.ErrNotFound
 	}
-	_, err = d.do(ctx, http.MethodDelete, "/v1/revocations/"+url.PathEscape(id), nil, &a)
+	err = d.do(ctx, http.MethodDelete, "/v1/revocations/"+url.PathEscape(id), nil, &a)
 	return a, err
 }
 

@@ -91,7 +91,7 @@ func (cmd *tokenExplainCmd) online(ctx context.Context, c *commands, s streams, 
 	if err != nil {
 		return e, err
 	}
-	_, err = cl.do(ctx, "POST", "/v1/explain", map[string]string{
+	err = cl.do(ctx, "POST", "/v1/explain", map[string]string{
 		"token": raw, "host": cmd.Host, "profile": cmd.Profile, "stage": cmd.Stage, "room": cmd.Room, "tenant": cmd.Tenant,
 	}, &e)
 	return e, mistaken(err)

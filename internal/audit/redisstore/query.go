@@ -103,9 +103,8 @@ func (f *search) walk(ctx context.Context, found func(spot, audit.Event) bool, l
 	if err != nil {
 		return err
 	}
-	term, hashes := hasher.Search(&f.q)
-	if len(hashes) > 0 {
-		return f.byTerm(ctx, places, term, hashes, found, late)
+	if _, hashes := hasher.Search(&f.q); len(hashes) > 0 {
+		return f.byTerm(ctx, places, hashes, found, late)
 	}
 	for len(places) > 0 {
 		n := sameHour(places)
@@ -131,7 +130,7 @@ func sameHour(places []place) int {
 const pipe = 128
 
 // byTerm looks for a term in the buckets of many hours at once, and reads the rows that they name.
-func (f *search) byTerm(ctx context.Context, places []place, _ audit.Term, hashes []uint32, found func(spot, audit.Event) bool, late func(spot)) error {
+func (f *search) byTerm(ctx context.Context, places []place, hashes []uint32, found func(spot, audit.Event) bool, late func(spot)) error {
 	ahead := 8 // hours: the newest may well be enough
 	for len(places) > 0 {
 		n := 0
