@@ -25,8 +25,12 @@ var keepers = []string{
 	"system_chat_message", "visitors_component",
 }
 
-// notNeeded are modules whose work usher does too; where they stay, usher leaves it to them.
-var notNeeded = []string{"token_affiliation", "token_security_ondemand"}
+// notNeeded are modules whose work usher does too, by what usher_apply calls it; where they stay, usher leaves it to them.
+var notNeeded = []struct{ module, work string }{{"token_affiliation", "affiliation"}, {"token_security_ondemand", "room_policy"}}
+
+// anonymousProviders are the default of anonymous_auth_methods, by which Jitsi's muc_resource_validate tells whose nicks
+// anonymous_strict binds to their usernames.
+var anonymousProviders = []string{"anonymous", "jitsi-anonymous", "token"}
 
 // changes writes the lines of Prosody's config that change, in Lua.
 func (c *Config) changes(profiles []*profile) string {
@@ -121,7 +125,7 @@ func (l *luaLines) muc(muc *Host, guestsOf string, tokenless []string) {
 		switch {
 		case module == "token_verification":
 			l.line("        \"muc_usher\"; -- was \"token_verification\"")
-		case slices.Contains(notNeeded, module):
+		case isNotNeeded(module):
 			l.line("        %s; -- may go: usher does this where the module is not loaded", luaText(module))
 		default:
 			l.line("        %s;", luaText(module))
@@ -131,6 +135,45 @@ func (l *luaLines) muc(muc *Host, guestsOf string, tokenless []string) {
 	if guestsOf != "" {
 		l.line("    usher_profile = %s -- so that its guests: allow holds for users of %s too, who have no tokens", luaText(guestsOf), oneLine(strings.Join(tokenless, ", ")))
 	}
+	l.apply(muc)
+	l.anonymousProviders(muc)
+}
+
+func isNotNeeded(module string) bool {
+	for _, m := range notNeeded {
+		if m.module == module {
+			return true
+		}
+	}
+	return false
+}
+
+// apply keeps usher from doing what no module has done so far.
+func (l *luaLines) apply(muc *Host) {
+	if _, set := muc.Lookup("usher_apply"); set {
+		return
+	}
+	var done List
+	var others []string
+	for _, m := range notNeeded {
+		if muc.Loads(m.module) {
+			done = append(done, m.work)
+		} else {
+			others = append(others, m.module)
+		}
+	}
+	if len(others) > 0 {
+		l.line("    usher_apply = %s -- as before; left out, usher also does what %s would", luaText(done), strings.Join(others, " and "))
+	}
+}
+
+// anonymousProviders keeps the users of tokens bound to the nicks that anonymous_strict gives them.
+func (l *luaLines) anonymousProviders(muc *Host) {
+	names := muc.Strings("anonymous_auth_methods", anonymousProviders...)
+	if !muc.Loads("muc_resource_validate") || !muc.Bool("anonymous_strict", false) || !slices.Contains(names, "token") || slices.Contains(names, "usher") {
+		return
+	}
+	l.line("    anonymous_auth_methods = %s -- \"usher\" is new: else anybody with a token may take any nick", luaText(toList(append(slices.Clone(names), "usher"))))
 }
 
 func toList(texts []string) List {
@@ -147,6 +190,9 @@ func luaText(v any) string {
 	case string:
 		return luaString(v)
 	case List:
+		if len(v) == 0 {
+			return "{}"
+		}
 		texts := make([]string, len(v))
 		for i, item := range v {
 			texts[i] = luaText(item)

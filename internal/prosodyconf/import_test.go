@@ -133,7 +133,9 @@ func TestImport_TextFromOptionsStaysText(t *testing.T) {
 			asap_accepted_audiences = { "on", "x: y", "- z", "", "*", "&a", "1", "\127\255" }
 			muc_mapper_domain_prefix = "conf\"x"
 		Component "conference.h.example.com" "muc"
-			modules_enabled = { "token_verification", "x\"; evil = {" }
+			modules_enabled = { "token_verification", "x\"; evil = {", "muc_resource_validate" }
+			anonymous_strict = true
+			anonymous_auth_methods = { "token", "y\" }; evil = {" }
 	`)
 	result, err := Import(filepath.Join(folder, "prosody.cfg.lua"), Options{})
 	if err != nil {
@@ -158,7 +160,8 @@ func TestImport_TextFromOptionsStaysText(t *testing.T) {
 		t.Fatalf("%s\n%s", err, result.Prosody)
 	}
 	muc, _ := c.Host("conference.h.example.com")
-	if len(muc.Options) != 1 || !muc.Loads("x\"; evil = {") {
+	_, applied := muc.Options["usher_apply"]
+	if len(muc.Options) != 3 || !applied || !muc.Loads("x\"; evil = {") || strings.Join(muc.Strings("anonymous_auth_methods"), "|") != "token|y\" }; evil = {|usher" {
 		t.Errorf("got %+v", muc.Options)
 	}
 	if _, evil := c.Global["evil"]; evil {
