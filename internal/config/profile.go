@@ -40,7 +40,8 @@ type Profile struct {
 
 // Rooms is which rooms a token opens.
 type Rooms struct {
-	// Compare the token's sub with the room's tenant, or with the MUC domain. Off, any tenant's token opens a room of the right name.
+	// Compare the token's sub with the room's tenant, or with the MUC domain. Off, any tenant's token opens a room of the right name,
+	// and `context.tenant` is not held against the URL's.
 	VerifyDomain bool `yaml:"verify_domain" default:"true"`
 	// Refuse a token without a room claim (room_claim_missing). Off, such a token opens every room of its domain.
 	RequireClaim bool `yaml:"require_claim" default:"true"`

@@ -387,6 +387,11 @@ func TestTenant_MismatchIsFlaggedAndRefusedWhereTheRoomAsks(t *testing.T) {
 			t.Errorf("%+v: got %q, %v", c, code(v), v.TenantMismatch)
 		}
 	}
+	h = open(t, strings.Replace(base, "    issuers:", "    rooms: {verify_domain: false}\n    issuers:", 1))
+	q := decide.Question{Token: raw, Stage: decide.Join, Room: daily, Tenant: "globex", RoomRequiresAuth: true}
+	if v := h.ask(t, q); code(v) != reason.None || v.TenantMismatch {
+		t.Errorf("where domains are not verified: got %q, %v", code(v), v.TenantMismatch)
+	}
 }
 
 func TestReplay_AJTIConnectsOnceAndADenyBurnsNone(t *testing.T) {

@@ -202,6 +202,6 @@ func (e *explainer) room(c *token.Claims) {
 		return
 	}
 	p := &Proven{Claims: c, room: e.trial.profile.rooms.Prepare(roomClaim(c))}
-	mismatch := tenantMismatch(c, e.question)
+	mismatch := e.trial.profile.tenantMismatch(c, e.question)
 	e.add("room", config, e.trial.profile.judgeRoom(p, e.question, mismatch))
 }

@@ -24,7 +24,7 @@ func (d *Door) judge(ctx context.Context, p *profile, q *Question, v *Verdict, n
 	if v.Problem = d.judgeRevocation(ctx, p, v, now); v.Problem != nil {
 		return
 	}
-	v.TenantMismatch = tenantMismatch(proven.Claims, q)
+	v.TenantMismatch = p.tenantMismatch(proven.Claims, q)
 	if q.Stage == Connect {
 		v.Problem = d.claimJTI(ctx, q, proven)
 		return
@@ -95,6 +95,7 @@ func (p *profile) judgeRoom(proven *Proven, q *Question, tenantMismatch bool) *r
 	return nil
 }
 
-func tenantMismatch(c *token.Claims, q *Question) bool {
-	return room.TenantMismatch(c.Context.Tenant, c.Context.HasTenant, q.Tenant)
+// tenantMismatch is no business of a profile whose tokens open the rooms of any tenant.
+func (p *profile) tenantMismatch(c *token.Claims, q *Question) bool {
+	return p.rooms.VerifyDomain && room.TenantMismatch(c.Context.Tenant, c.Context.HasTenant, q.Tenant)
 }
