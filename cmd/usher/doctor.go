@@ -192,6 +192,9 @@ func (d *doctor) store(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if says, remedy := leftBehind(ctx, d.cfg); says != "" {
+		d.found("store", doubt, remedy, "%s", says)
+	}
 	client, err := connect(d.cfg)
 	if err != nil {
 		d.found("store", ill, "", "%v", err)

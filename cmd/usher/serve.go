@@ -91,6 +91,12 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	if n.release, err = lockDataDir(cfg.DataDir); err != nil {
 		return n, err
 	}
+	if says := beginsEmpty(cfg); says != "" {
+		log.Warn(says, "where", cfg.Where("data_dir"))
+	}
+	if says, remedy := leftBehind(ctx, cfg); says != "" {
+		log.Warn(says+": "+remedy, "where", cfg.Where("redis"))
+	}
 	who, err := credential.Open(cfg.DataDir)
 	if err != nil {
 		return n, err

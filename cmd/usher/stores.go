@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	auditredis "github.com/usher-im/usher/internal/audit/redisstore"
 	auditsqlite "github.com/usher-im/usher/internal/audit/sqlitestore"
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
 	revocationredis "github.com/usher-im/usher/internal/revocation/redisstore"
@@ -56,6 +58,36 @@ func openLedger(ctx context.Context, cfg *config.Config, redis *redisconn.Client
 		return nil, err
 	}
 	return revocation.Open(store, revocation.Options{Logger: log, Seen: seen}), nil
+}
+
+// leftBehind says what the embedded store holds where the config names Redis: nobody asks it there, so that whom it
+// revoked comes in again. It is empty where nothing was left.
+func leftBehind(ctx context.Context, cfg *config.Config) (says, remedy string) {
+	path := revocationsPath(cfg)
+	if info, err := os.Stat(path); cfg.Redis == nil || err != nil || info.Size() == 0 {
+		return "", ""
+	}
+	switch n, err := revocationsqlite.Count(ctx, path); {
+	case err != nil:
+		says = fmt.Sprintf("what was revoked before redis (%s) was set may be in %s, where nobody asks any more: it cannot be read (%v)", cfg.Where("redis"), path, err)
+	case n > 0:
+		says = fmt.Sprintf("%d revocation(s) of before redis (%s) was set are in %s, where nobody asks any more", n, cfg.Where("redis"), path)
+	default:
+		return "", ""
+	}
+	return says, "`usher revoke export --offline FILE`, with a config that names no redis, and `usher revoke import FILE`; then delete " + path + "*"
+}
+
+// beginsEmpty says where the embedded list of revocations is new, or lost, though a node has served from this data_dir.
+func beginsEmpty(cfg *config.Config) string {
+	path := revocationsPath(cfg)
+	if _, err := os.Stat(credential.LocalPath(cfg.DataDir)); cfg.Redis != nil || err != nil {
+		return ""
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf("nothing is revoked: %s is new or empty, though a node has served from this folder before. If that is not meant, put a backup in its place, or give `usher revoke import` what was exported", path)
 }
 
 // shortOfMemory says where Redis would be full before the audit is at its bound. It is empty where there is room, and where

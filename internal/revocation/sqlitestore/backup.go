@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 )
 
 // Backup copies the file at path, which other processes may be writing, to a new one: every revocation that had been
 // acknowledged when it began is in the copy, and the copy is complete by itself.
 func Backup(ctx context.Context, path, into string) error {
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&_pragma=busy_timeout(10000)")
+	db, err := openToRead(path)
 	if err != nil {
 		return err
 	}
@@ -21,4 +22,18 @@ func Backup(ctx context.Context, path, into string) error {
 		return fmt.Errorf("copy the revocation store %s: %w", path, err)
 	}
 	return nil
+}
+
+// Count is how many revocations that have not expired are in the file at path. It makes none where there is none.
+func Count(ctx context.Context, path string) (n int, err error) {
+	db, err := openToRead(path)
+	if err != nil {
+		return 0, err
+	}
+	err = db.QueryRowContext(ctx, "SELECT count(*) FROM revocations WHERE expires_at = 0 OR expires_at > ?", time.Now().UnixMilli()).Scan(&n)
+	return n, errors.Join(err, db.Close())
+}
+
+func openToRead(path string) (*sql.DB, error) {
+	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&_pragma=busy_timeout(10000)")
 }
