@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/usher-im/usher/internal/config"
 )
@@ -78,21 +81,8 @@ func faultsOfOwner(cfg *config.Config) (faults []string) {
 	if !foreign {
 		return nil
 	}
-	id, err := idsOf(owner)
-	if err != nil {
-		return nil
-	}
-	groups, err := syscall.Getgroups()
-	if err != nil {
-		return nil
-	}
-	gid := os.Getegid()
-	// Only for the time of reading; root stays who may go back.
-	err = errors.Join(syscall.Setgroups(id.groups), syscall.Setegid(id.gid), syscall.Seteuid(id.uid))
-	if err == nil {
-		_, _, err = config.Load(config.Options{Path: cfg.Path, Env: os.Environ()})
-	}
-	if back := errors.Join(syscall.Seteuid(0), syscall.Setegid(gid), syscall.Setgroups(groups)); back != nil {
+	var err error
+	if back := onceAs(owner, func() { _, _, err = config.Load(config.Options{Path: cfg.Path, Env: os.Environ()}) }); back != nil {
 		return []string{back.Error()}
 	}
 	var all config.Faults
@@ -103,6 +93,109 @@ func faultsOfOwner(cfg *config.Config) (faults []string) {
 		faults = append(faults, fmt.Sprintf("as %s, to whom data_dir belongs: %s", owner.Username, f))
 	}
 	return faults
+}
+
+// onceAs does something as another user, and is root again after it. It does nothing where root may not change: in a
+// container, for one.
+func onceAs(u *user.User, do func()) error {
+	id, err := idsOf(u)
+	if err != nil {
+		return nil
+	}
+	groups, err := syscall.Getgroups()
+	if err != nil {
+		return nil
+	}
+	gid := os.Getegid()
+	// Only for that time; root stays who may go back.
+	if err = errors.Join(syscall.Setgroups(id.groups), syscall.Setegid(id.gid), syscall.Seteuid(id.uid)); err == nil {
+		do()
+	}
+	return errors.Join(syscall.Seteuid(0), syscall.Setegid(gid), syscall.Setgroups(groups))
+}
+
+// What a node reads in its data_dir, and what it also writes.
+var (
+	readThere    = []string{"local.credential", "node"}
+	writtenThere = []string{".", "serve.lock", "credentials.json", ".credentials.json.lock", "command.lock",
+		"revocations.db", "revocations.db-wal", "revocations.db-shm", "audit", "audit/*.audit", "spill", "spill/*.spill"}
+)
+
+// hindrance says what keeps the owner of dir, as whom the node runs, from what is in it, and what to do. It is empty where
+// nothing does, and where this user may not know.
+func hindrance(dir string) (says, remedy string) {
+	look := func() { says, remedy = lookInto(dir) }
+	if owner, foreign := foreignOwner(dir); foreign {
+		_ = onceAs(owner, look)
+	} else if info, err := os.Stat(dir); err == nil && int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid() {
+		look()
+	}
+	return says, remedy
+}
+
+func lookInto(dir string) (says, remedy string) {
+	for i, name := range append(slices.Clone(writtenThere), readThere...) {
+		wanted := uint32(unix.R_OK)
+		if i < len(writtenThere) {
+			wanted |= unix.W_OK
+		}
+		paths, _ := filepath.Glob(filepath.Join(dir, name))
+		for _, path := range paths {
+			if says, remedy = denied(dir, path, wanted); says != "" {
+				return says, remedy
+			}
+		}
+	}
+	return "", ""
+}
+
+// denied says why this process may not do with path, in dir, what is wanted.
+func denied(dir, path string, wanted uint32) (says, remedy string) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", "" // it is gone
+	}
+	if info.IsDir() {
+		wanted |= unix.X_OK
+	}
+	err = unix.Faccessat(unix.AT_FDCWD, path, wanted, unix.AT_EACCESS)
+	owner, ours := int(info.Sys().(*syscall.Stat_t).Uid), os.Geteuid()
+	switch {
+	case errors.Is(err, unix.EROFS):
+		return path + " can only be read, and a node writes there",
+			"mount it to be written; under usher.service that also takes ReadWritePaths=" + dir + " (systemctl edit usher)"
+	case errors.Is(err, fs.ErrPermission) && owner != ours:
+		return fmt.Sprintf("%s belongs to %s, and data_dir to %s, who may not use it", path, userName(owner), userName(ours)),
+			"chown -R --reference=" + dir + " " + dir
+	case errors.Is(err, fs.ErrPermission):
+		return path + " may not be read and written by its owner", "chmod -R u+rwX " + dir
+	}
+	return "", ""
+}
+
+// isFull says whether the disk of dir takes nothing more.
+func isFull(dir string) (is bool) {
+	try := func() {
+		f, err := os.CreateTemp(dir, ".doctor-")
+		if err == nil {
+			_, err = f.Write(make([]byte, 64<<10))
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+		is = errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	}
+	if owner, foreign := foreignOwner(dir); foreign {
+		_ = onceAs(owner, try)
+	} else {
+		try()
+	}
+	return is
+}
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return "#" + strconv.Itoa(uid)
 }
 
 type ids struct {

@@ -143,18 +143,24 @@ func (d *doctor) config() bool {
 }
 
 func (d *doctor) dataDir() {
-	info, err := os.Stat(d.cfg.DataDir)
+	dir := d.cfg.DataDir
+	info, err := os.Stat(dir)
+	hindered, remedy := hindrance(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		d.found("data_dir", doubt, "", "%s is not there yet; the first `usher serve` makes it", d.cfg.DataDir)
+		d.found("data_dir", doubt, "", "%s is not there yet; the first `usher serve` makes it", dir)
 	case err != nil:
 		d.found("data_dir", ill, "run the doctor as usher's own user", "%v", err)
 	case !info.IsDir():
-		d.found("data_dir", ill, "name a folder ("+d.cfg.Where("data_dir")+")", "%s is no folder", d.cfg.DataDir)
+		d.found("data_dir", ill, "name a folder ("+d.cfg.Where("data_dir")+")", "%s is no folder", dir)
+	case hindered != "":
+		d.found("data_dir", ill, remedy, "%s", hindered)
+	case isFull(dir):
+		d.found("data_dir", ill, "make room on it", "the disk of %s is full: nobody can be revoked in the embedded store, and audit events may be lost", dir)
 	case info.Mode().Perm()&0o077 != 0:
-		d.found("data_dir", doubt, "chmod 0700 "+d.cfg.DataDir, "%s is open to other users of this machine, and what it holds is not for them", d.cfg.DataDir)
+		d.found("data_dir", doubt, "chmod 0700 "+dir, "%s is open to other users of this machine, and what it holds is not for them", dir)
 	default:
-		d.found("data_dir", well, "", "%s is for its owner alone", d.cfg.DataDir)
+		d.found("data_dir", well, "", "%s is for its owner alone", dir)
 	}
 }
 
@@ -236,7 +242,7 @@ func (d *doctor) verifier(ctx context.Context) {
 	case errors.As(err, &waits):
 		d.found("verifier", ill, "", "%s answers, but not Prosody's questions: %v", d.cfg.Listen, err)
 	case err != nil:
-		d.found("verifier", ill, "start it: usher serve", "nobody answers at %s: %v", d.cfg.Listen, err)
+		d.found("verifier", ill, "start it: usher serve, or systemctl start usher; where it does not stay, its log says why (journalctl -u usher)", "nobody answers at %s: %v", d.cfg.Listen, err)
 	case contract != wire.Version:
 		d.found("verifier", ill, "restart it, so that it is the version that is installed", "what answers at %s speaks contract %d, and this usher %d", d.cfg.Listen, contract, wire.Version)
 	default:

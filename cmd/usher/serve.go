@@ -49,6 +49,9 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	}
 	n, err := start(ctx, cfg, s, log)
 	defer n.stop()
+	if says, remedy := hindrance(cfg.DataDir); err != nil && says != "" {
+		return fmt.Errorf("%w: %s: %s", err, says, remedy)
+	}
 	if err != nil {
 		return err
 	}
