@@ -14,6 +14,7 @@ import (
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
 	revocationredis "github.com/usher-im/usher/internal/revocation/redisstore"
+	revocationsqlite "github.com/usher-im/usher/internal/revocation/sqlitestore"
 	"github.com/usher-im/usher/internal/wire"
 )
 
@@ -47,6 +48,7 @@ type doctor struct {
 	s        streams
 	cfg      *config.Config
 	rules    *rules
+	usable   bool    // data_dir: a look into a file of SQLite makes others beside it, as that is
 	client   *client // nil: the node's admin listener cannot be asked
 	findings []finding
 }
@@ -146,6 +148,7 @@ func (d *doctor) dataDir() {
 	dir := d.cfg.DataDir
 	info, err := os.Stat(dir)
 	hindered, remedy := hindrance(dir)
+	d.usable = hindered == ""
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.found("data_dir", doubt, "", "%s is not there yet; the first `usher serve` makes it", dir)
@@ -192,14 +195,22 @@ func (d *doctor) keys() {
 
 // store asks Redis whether what it acknowledges outlives it.
 func (d *doctor) store(ctx context.Context) {
-	if d.cfg.Redis == nil {
+	if path := revocationsPath(d.cfg); d.cfg.Redis == nil {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 && d.usable {
+			if _, err := revocationsqlite.Count(ctx, path); err != nil {
+				d.found("store", ill, "", "the revocations cannot be read: %v", err)
+				return
+			}
+		}
 		d.found("store", well, "", "embedded, in data_dir: right for one node; a fleet shares a Redis")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if says, remedy := leftBehind(ctx, d.cfg); says != "" {
-		d.found("store", doubt, remedy, "%s", says)
+	if d.usable {
+		if says, remedy := leftBehind(ctx, d.cfg); says != "" {
+			d.found("store", doubt, remedy, "%s", says)
+		}
 	}
 	client, err := connect(d.cfg)
 	if err != nil {

@@ -31,7 +31,7 @@ func Count(ctx context.Context, path string) (n int, err error) {
 		return 0, err
 	}
 	err = db.QueryRowContext(ctx, "SELECT count(*) FROM revocations WHERE expires_at = 0 OR expires_at > ?", time.Now().UnixMilli()).Scan(&n)
-	return n, errors.Join(err, db.Close())
+	return n, errors.Join(remedied(path, err), db.Close())
 }
 
 func openToRead(path string) (*sql.DB, error) {

@@ -59,7 +59,7 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	s := &Store{path: path, now: opt.Now, kept: opt.KeepChanges, changed: make(chan struct{})}
 	if err := s.open(ctx, path); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("open the revocation store %s: %w", path, err)
+		return nil, fmt.Errorf("open the revocation store %s: %w", path, s.remedied(err))
 	}
 	return s, nil
 }

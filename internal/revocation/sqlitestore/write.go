@@ -79,11 +79,13 @@ func patiently(ctx context.Context, try func() error) error {
 	}
 }
 
-// remedied says what helps where the file is damaged.
-func (s *Store) remedied(err error) error {
+func (s *Store) remedied(err error) error { return remedied(s.path, err) }
+
+// remedied says what helps where the file at path is damaged.
+func remedied(path string, err error) error {
 	var failed *sqlite.Error
 	if errors.As(err, &failed) && (failed.Code()&0xff == sqlite3.SQLITE_CORRUPT || failed.Code()&0xff == sqlite3.SQLITE_NOTADB) {
-		return fmt.Errorf("%s is damaged (%w): stop the node and put a backup in its place, or move it away and import what was exported", s.path, err)
+		return fmt.Errorf("%s is damaged (%w): stop the node and put a backup in its place, or move it away and import what was exported", path, err)
 	}
 	return err
 }
