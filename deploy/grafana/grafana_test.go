@@ -227,3 +227,21 @@ func TestAlerts_ARevocationIsNoUseOfARevokedToken(t *testing.T) {
 		}
 	}
 }
+
+// A node that never reached its store tells 0 of all that the store does for it: a Redis that is down would be told to turn on
+// its log.
+func TestAlerts_JudgeAStoreOnceItHasAnswered(t *testing.T) {
+	judged := 0
+	for _, a := range alerts(t) {
+		if !strings.Contains(a.expr, "usher_revocation_store_durable") {
+			continue
+		}
+		judged++
+		if !strings.Contains(a.expr, ") and usher_revocation_index_loaded == 1") {
+			t.Errorf("%s fires for a store that has not answered yet: %s", a.where, a.expr)
+		}
+	}
+	if judged == 0 {
+		t.Error("no alert asks whether the store keeps what it took")
+	}
+}
