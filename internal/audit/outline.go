@@ -123,11 +123,7 @@ func roomName(jid []byte) []byte {
 	if name, _, ok := bytes.Cut(jid, []byte("@")); ok {
 		return roomName(name)
 	}
-	if len(name) > 0 && name[0] == '[' {
-		if _, after, ok := bytes.Cut(name, []byte("]")); ok {
-			name = after
-		}
-	}
+	_, name = cutTenant(name)
 	if bytes.IndexByte(name, '%') >= 0 {
 		if plain, err := url.PathUnescape(string(name)); err == nil {
 			name = []byte(plain)
@@ -141,13 +137,28 @@ func roomName(jid []byte) []byte {
 	return name
 }
 
-// sameRoom says that a room of an event is the one that was asked for, by its JID or by its name.
+// cutTenant takes the [tenant] off a room's name or JID; none, where there is none.
+func cutTenant(name []byte) (tenant, rest []byte) {
+	if len(name) > 0 && name[0] == '[' {
+		if tenant, rest, ok := bytes.Cut(name[1:], []byte("]")); ok {
+			return tenant, rest
+		}
+	}
+	return nil, name
+}
+
+// sameRoom says that a room of an event is the one that was asked for: by its JID, by its name, or by [tenant]name.
 func sameRoom(asked, room string) bool {
 	if asked == room {
 		return true
 	}
-	if strings.ContainsAny(asked, "@[") {
+	if strings.Contains(asked, "@") {
 		return strings.EqualFold(asked, room)
+	}
+	if tenant, _ := cutTenant([]byte(asked)); len(tenant) > 0 {
+		if of, _ := cutTenant([]byte(room)); !bytes.EqualFold(tenant, of) {
+			return false
+		}
 	}
 	return bytes.Equal(roomName([]byte(asked)), roomName([]byte(room)))
 }

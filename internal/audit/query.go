@@ -14,7 +14,7 @@ type Query struct {
 	Kind         Kind
 	Verdict      Verdict
 	Reason       reason.Code
-	// Room is a room's JID, or its name alone, whatever its tenant and domain.
+	// Room is a room's JID, its name alone, whatever its tenant and domain, or [tenant]name.
 	Room        string
 	Tenant      string
 	User        string

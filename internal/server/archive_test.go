@@ -185,6 +185,7 @@ func TestDecisions_ABadParameterIsNamedWithWhatIsAllowed(t *testing.T) {
 		"decisions?fingerprint=abc":          "fingerprint: a fingerprint is 32 hex digits",
 		"decisions?proven=maybe":             "one of true, false",
 		"decisions?limit=0":                  "limit: a page has 1 to 1000 events",
+		"decisions?room=%5Bacme%5D":          "names a whole tenant",
 		"decisions?limit=1001":               "limit: a page has 1 to 1000 events",
 		"decisions?cursor=!":                 "cursor: this cursor is not one that a page gave",
 		"decisions?rom=daily":                "rom: there is no such parameter for decisions: they are since, until",

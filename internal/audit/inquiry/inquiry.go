@@ -129,6 +129,9 @@ func fill(q *audit.Query, v Values, now time.Time) (err error) {
 	if q.Fingerprint, err = audit.ParseFingerprint(v["fingerprint"]); err != nil {
 		return fault("fingerprint", "%s", err)
 	}
+	if strings.HasPrefix(q.Room, "[") && strings.HasSuffix(q.Room, "]") {
+		return fault("room", "%q names a whole tenant: ask for the tenant, or for [tenant]name", audit.Clean(q.Room))
+	}
 	proven, err := oneOf(v, "proven", "true", "false")
 	if err != nil {
 		return err
