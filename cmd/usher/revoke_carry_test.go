@@ -64,6 +64,24 @@ func TestImport_WhatExpiresOnTheWayDoesNotHoldUpTheRest(t *testing.T) {
 	}
 }
 
+// full takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestSend_RevokesTheWholeListThoughNobodyIsTold(t *testing.T) {
+	asked := make([]intake.Request, 2*deskBatch)
+	for n := range asked {
+		asked[n] = intake.Request{Selector: "jti", Issuer: "my-app", Value: fmt.Sprint(n)}
+	}
+	d := &slowDesk{}
+	var words bytes.Buffer
+	err := send(t.Context(), d, asked, sending{json: true}, streams{out: full{}, err: &words})
+	if err == nil || !strings.Contains(err.Error(), "no space left") || d.took != len(asked) || !strings.Contains(words.String(), "1000 revoked: 1000 new") {
+		t.Errorf("%d were taken: %v, %s", d.took, err, words.String())
+	}
+}
+
 // A node takes 4 MiB at once, and signs that JSON escapes take six times their place.
 func TestSend_LongValuesGoInSmallerParts(t *testing.T) {
 	asked := make([]intake.Request, 400)

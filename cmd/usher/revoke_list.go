@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -134,7 +135,10 @@ type revokeLiftCmd struct {
 	JSON bool     `help:"As JSON, one object per line."`
 }
 
-func (cmd *revokeLiftCmd) Run(ctx context.Context, c *commands, s streams) error {
+func (cmd *revokeLiftCmd) Run(ctx context.Context, c *commands, s streams) (err error) {
+	out := steadily(s.out)
+	defer func() { err = errors.Join(err, out.lost()) }()
+	s.out = out
 	d, err := cmd.desk(ctx, c, s)
 	if err != nil {
 		return err

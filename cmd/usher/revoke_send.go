@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -44,8 +46,13 @@ type sending struct {
 	imported bool
 }
 
-// send revokes a list in parts, and says what became of it.
-func send(ctx context.Context, d desk, asked []intake.Request, how sending, s streams) error {
+// send revokes a list in parts, and says what became of it. Where nobody takes what it says, it revokes the rest all the same.
+func send(ctx context.Context, d desk, asked []intake.Request, how sending, s streams) (err error) {
+	if !how.dryRun {
+		out := steadily(s.out)
+		defer func() { err = errors.Join(err, out.lost()) }()
+		s.out = out
+	}
 	bar := progress(s.err, len(asked))
 	said := map[string]bool{}
 	sent, fresh, pending := 0, 0, false
@@ -93,6 +100,32 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 		fmt.Fprintln(s.err, "warning: the store took this, but no replica has it yet or the store writes no log: a failure now could lose it. Do the same again to be sure.")
 	}
 	return nil
+}
+
+// steady is an output whose end does not end what is being done: of a list that is piped into head, a part would be revoked.
+type steady struct {
+	to  io.Writer
+	err error
+}
+
+func steadily(to io.Writer) *steady {
+	signal.Ignore(syscall.SIGPIPE) // which ends a process that writes to a closed pipe
+	return &steady{to: to}
+}
+
+func (o *steady) Write(p []byte) (int, error) {
+	if o.err == nil {
+		_, o.err = o.to.Write(p)
+	}
+	return len(p), nil
+}
+
+// lost says that not all that was done could be told.
+func (o *steady) lost() error {
+	if o.err == nil {
+		return nil
+	}
+	return fmt.Errorf("not all that was done could be written (%w)", o.err)
 }
 
 // placed says in which part of a long list something went wrong; what lies before it is done.
