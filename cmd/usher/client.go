@@ -154,6 +154,9 @@ func (cl *client) send(ctx context.Context, method, path string, body io.Reader)
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := cl.http.Do(req)
+	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
+		return nil, fmt.Errorf("interrupted before the node at %s had answered: what it was asked for may be done", cl.base)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the node at %s does not answer (%w): is `usher serve` running, and is --server right?", cl.base, err)
 	}

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +64,22 @@ func TestImport_WhatExpiresOnTheWayDoesNotHoldUpTheRest(t *testing.T) {
 	}
 	if d.took != deskBatch+2 || !strings.Contains(words.String(), "502 revoked: 502 new") {
 		t.Errorf("%d were taken: %s", d.took, words.String())
+	}
+}
+
+// That the caller gave up says nothing about the node.
+func TestClient_SaysThatItWasInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	node := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		interrupt()
+		<-r.Context().Done()
+	}))
+	defer node.Close()
+	d := askedDesk{&client{base: node.URL, secret: "x", http: node.Client()}}
+	err := send(ctx, d, []intake.Request{{Selector: "user", Value: "ada"}}, sending{}, streams{out: io.Discard, err: io.Discard})
+	if err == nil || !strings.Contains(err.Error(), "interrupted before the node") || strings.Contains(err.Error(), "usher serve") {
+		t.Error(err)
 	}
 }
 
