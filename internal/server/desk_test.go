@@ -411,6 +411,15 @@ func TestExplain_AsksForTheHostWhereNothingElseIsMissing(t *testing.T) {
 	}
 }
 
+func TestExplain_TakesNothingForAGuestThatIsMisspelt(t *testing.T) {
+	n := start(t, strings.Replace(base, "    issuers:", "    guests: allow\n    issuers:", 1))
+	for body, want := range map[string]int{`{"host":"meet.example.com"}`: 200, `{"jwt":"x.y.z","host":"meet.example.com"}`: 400, `{"host":"meet.example.com"}{"token":"x.y.z"}`: 400} {
+		if r := n.as(credential.Audit, "POST", "/v1/explain", body); r.status != want {
+			t.Errorf("%s: %+v", body, r)
+		}
+	}
+}
+
 // As POST /v1/verify does: what it takes for no question has no verdict.
 func TestExplain_AsksForTheRoomOfAJoin(t *testing.T) {
 	n := start(t, base)

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -22,8 +25,11 @@ type explanationOf struct {
 // explain runs every check on a token and shows each. Left out, stage is join where a room is named, else connect.
 func (s *Server) explain(c *fiber.Ctx) error {
 	var in explanationOf
-	if err := json.Unmarshal(c.Request().Body(), &in); err != nil {
-		return problem(c, fiber.StatusBadRequest, "bad-question", "Send a JSON object with the strings token, host, profile, stage, room, tenant.")
+	d := json.NewDecoder(bytes.NewReader(c.Request().Body()))
+	d.DisallowUnknownFields() // a token under another name would be passed over, and a guest explained
+	err := d.Decode(&in)
+	if _, after := d.Token(); err != nil || !errors.Is(after, io.EOF) {
+		return problem(c, fiber.StatusBadRequest, "bad-question", "Send a JSON object with the strings token, host, profile, stage, room, tenant, and with nothing else.")
 	}
 	q := decide.Question{Token: in.Token, Host: in.Host, Profile: in.Profile, Stage: decide.Stage(in.Stage), Room: in.Room, Tenant: in.Tenant}
 	if q.Stage == "" {
