@@ -3,8 +3,12 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // Reader asks a store on behalf of a person: it knows what stands for a value that was recorded under a pseudonym, and
@@ -31,10 +35,23 @@ func (r *Reader) Query(ctx context.Context, q Query) (Page, error) {
 	return r.store.Query(ctx, q)
 }
 
-// Get finds one event by its id, also where a person typed it from a screenshot: ids have no I, L or O.
+// Get finds one event by its id, also where a person typed it from a screenshot, or pasted what a client shows around it.
 func (r *Reader) Get(ctx context.Context, id string) (Event, bool, error) {
-	return r.store.Get(ctx, typed.Replace(strings.ToUpper(strings.TrimSpace(id))))
+	return r.store.Get(ctx, typed.Replace(strings.ToUpper(idIn(id))))
 }
+
+// idIn is the id in "This token has expired. (ID)".
+func idIn(text string) string {
+	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for _, word := range slices.Backward(words) {
+		if len(word) == ulid.EncodedSize {
+			return word
+		}
+	}
+	return strings.TrimSpace(text)
+}
+
+// Ids have no I, L or O.
 
 var typed = strings.NewReplacer("I", "1", "L", "1", "O", "0")
 

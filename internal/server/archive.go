@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -77,7 +78,11 @@ func (a *Archive) show(decisionsAlone bool) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ctx, cancel := context.WithTimeout(c.UserContext(), searchTime)
 		defer cancel()
-		e, found, err := a.Reader.Get(ctx, c.Params("id"))
+		id, err := url.PathUnescape(c.Params("id"))
+		if err != nil {
+			id = "" // which no event has
+		}
+		e, found, err := a.Reader.Get(ctx, id)
 		switch {
 		case err != nil:
 			return a.refuse(c, err)

@@ -169,6 +169,12 @@ func TestDecisions_HoldDecisionsAloneAndEventsEverything(t *testing.T) {
 	if r := l.get("/v1/events/" + strings.ToLower(e[1].ID)); r.status != 200 || r.body["actor"] != "cred:soc" {
 		t.Errorf("%+v", r)
 	}
+	// What a client shows is pasted as it stands.
+	for _, shown := range []string{"(" + e[0].ID + ")", " " + e[0].ID + "\n", "This token is not for this room. (" + e[0].ID + ")", strings.ToLower(e[0].ID) + "."} {
+		if r := l.get("/v1/decisions/" + url.PathEscape(shown)); r.status != 200 || r.body["id"] != e[0].ID {
+			t.Errorf("%q: %+v", shown, r)
+		}
+	}
 	if r := l.get("/v1/decisions/01ARZ3NDEKTSV4RRFFQ69G5FAV"); r.status != 404 {
 		t.Errorf("%+v", r)
 	}
