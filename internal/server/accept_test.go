@@ -31,7 +31,7 @@ func TestAccept_AMachineWithoutRoomIsWaitedForAndSaidOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	l := newListener(&crowded{inner, []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}}, slog.New(slog.NewTextHandler(&log, nil)))
+	l := newListener(&crowded{inner, []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}}, 0, slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { l.Close() })
 	accept(t, l)
 	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "LimitNOFILE") {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -19,11 +20,16 @@ func accepted(t *testing.T) (mine, other net.Conn) {
 
 func listening(t *testing.T) *listener {
 	t.Helper()
+	return listeningTo(t, 0)
+}
+
+func listeningTo(t *testing.T, guests int) *listener {
+	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newListener(inner, slog.New(slog.DiscardHandler))
+	l := newListener(inner, guests, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { l.Close() })
 	return l
 }
@@ -147,5 +153,43 @@ func TestConn_NobodyIsServedAloneWhileOthersWait(t *testing.T) {
 	// A look may find nobody while the other client is not there yet; without looks one is served to its end.
 	if longest > 4*skipped {
 		t.Errorf("one client was served %d times in a row while the other waited", longest)
+	}
+}
+
+func TestListener_TheOldestStrangerGivesRoomToTheNext(t *testing.T) {
+	l := listeningTo(t, 2)
+	// A credential may be shown under TLS.
+	for name, shown := range map[string]func(net.Conn) net.Conn{
+		"plainly": func(c net.Conn) net.Conn { return c },
+		"by TLS":  func(c net.Conn) net.Conn { return tls.Server(c, &tls.Config{}) },
+	} {
+		known, _ := accept(t, l)
+		welcome(shown(known))
+		oldest, _ := accept(t, l)
+		gone, _ := accept(t, l)
+		if err := gone.Close(); err != nil {
+			t.Fatal(err)
+		}
+		older, _ := accept(t, l)
+		newest, _ := accept(t, l)
+		for c, want := range map[net.Conn]error{
+			oldest: net.ErrClosed, known: os.ErrDeadlineExceeded, older: os.ErrDeadlineExceeded, newest: os.ErrDeadlineExceeded,
+		} {
+			if err := errors.Join(c.SetReadDeadline(time.Now().Add(-time.Second)), read(t, c)); !errors.Is(err, want) {
+				t.Errorf("%s: a read ends with %v, not with %v", name, err, want)
+			}
+			_ = c.Close() // one is closed
+		}
+	}
+}
+
+func TestListener_WhereEverybodyMayComeNobodyIsShownOut(t *testing.T) {
+	l := listening(t)
+	first, _ := accept(t, l)
+	for range mostGuests {
+		accept(t, l)
+	}
+	if err := errors.Join(first.SetReadDeadline(time.Now().Add(-time.Second)), read(t, first)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
 	}
 }

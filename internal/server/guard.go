@@ -66,6 +66,7 @@ func (g *guard) refuses(c *fiber.Ctx, roles []credential.Role) (bool, error) {
 	if !known {
 		return true, g.refuseUnknown(c, shown, c.Method()+" "+c.Route().Path)
 	}
+	welcome(c.Context().Conn())
 	if !who.Role.May(roles...) {
 		g.note(c, "cred:"+who.Name, "role "+string(who.Role)+" is not enough for "+c.Method()+" "+c.Route().Path)
 		return true, problem(c, fiber.StatusForbidden, "role-missing", "This credential's role does not allow this. Use one with role "+enough(roles)+".")

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"container/list"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -17,13 +19,22 @@ type listener struct {
 	net.Listener
 	mu     sync.Mutex
 	silent map[*conn]struct{} // nil once closed
+	// strangers are connections on which no credential has been shown that is known here, the oldest first. There are
+	// guests of them at most, or any number where that is 0.
+	strangers list.List // of *conn
+	guests    int
 	// heard counts reads that ended, skip how many are to come before giveWay looks again.
 	heard atomic.Uint64
 	skip  atomic.Int64
 
 	logger *slog.Logger
 	said   time.Time // when the log was last told that there is no room for connections
+	warned time.Time // and when that there are many strangers
 }
+
+// mostGuests bounds the connections of strangers where a credential is wanted: each of them takes a file, and a body's
+// memory, and somebody who holds enough of them would leave none for Prosody, on the other listener.
+const mostGuests = 512
 
 // skipped is how many reads follow a look for others that found nobody before the next look.
 const skipped = 64
@@ -47,6 +58,8 @@ type conn struct {
 	net.Conn
 	from  *listener
 	spoke bool
+	place *list.Element // among the strangers, guarded by the listener's lock; nil where it is none
+	known bool          // somebody showed a credential
 	// wanted is until when the next Read may wait, armed what the connection below was told of that.
 	wanted, armed time.Time
 }
@@ -54,8 +67,8 @@ type conn struct {
 // closeEnough is by how much a deadline may be off. Those of two questions in a row seldom differ by more.
 const closeEnough = time.Second
 
-func newListener(ln net.Listener, logger *slog.Logger) *listener {
-	return &listener{Listener: ln, silent: map[*conn]struct{}{}, logger: logger}
+func newListener(ln net.Listener, guests int, logger *slog.Logger) *listener {
+	return &listener{Listener: ln, silent: map[*conn]struct{}{}, guests: guests, logger: logger}
 }
 
 // acceptPause is how long a machine with no room for a connection is given to find some.
@@ -78,14 +91,64 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	mine := &conn{Conn: c, from: l}
+	oldest, err := l.admit(mine)
+	if err != nil {
+		return nil, err
+	}
+	if oldest != nil {
+		l.showOut(oldest)
+	}
+	return mine, nil
+}
+
+// admit takes a connection among the strangers, and gives the oldest of them where they are too many.
+func (l *listener) admit(c *conn) (oldest *conn, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.silent == nil {
-		_ = c.Close()
+		_ = c.Conn.Close()
 		return nil, net.ErrClosed
 	}
-	l.silent[mine] = struct{}{}
-	return mine, nil
+	l.silent[c] = struct{}{}
+	c.place = l.strangers.PushBack(c)
+	if l.guests > 0 && l.strangers.Len() > l.guests {
+		oldest = l.strangers.Front().Value.(*conn)
+		l.leave(oldest)
+	}
+	return oldest, nil
+}
+
+// showOut closes a stranger's connection, so that whoever comes with a credential finds room to show it.
+func (l *listener) showOut(c *conn) {
+	_ = c.Conn.Close()
+	if now := time.Now(); now.Sub(l.warned) >= time.Minute {
+		l.warned = now
+		l.logger.Warn("many are connected who have shown no credential: their oldest connections are closed to make room for others",
+			"address", l.Addr().String(), "at_most", l.guests, "closed", c.RemoteAddr().String())
+	}
+}
+
+// leave takes a connection off the strangers, for who has l.mu.
+func (l *listener) leave(c *conn) {
+	if c.place != nil {
+		l.strangers.Remove(c.place)
+		c.place = nil
+	}
+}
+
+// welcome notes that somebody has shown a credential on a connection: it is no stranger's any more.
+func welcome(c net.Conn) {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	mine, ok := c.(*conn)
+	if !ok || mine.known {
+		return
+	}
+	mine.known = true
+	mine.from.mu.Lock()
+	defer mine.from.mu.Unlock()
+	mine.from.leave(mine)
 }
 
 // noRoom tells what goes by itself once others have closed something.
@@ -146,6 +209,9 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 func (c *conn) Close() error {
-	c.from.forget(c)
+	c.from.mu.Lock()
+	delete(c.from.silent, c)
+	c.from.leave(c)
+	c.from.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -1,15 +1,19 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/server"
 )
 
@@ -79,6 +83,51 @@ func TestStop_AnAnswerSaysThatItsConnectionEnds(t *testing.T) {
 	close(goOn)
 	if said, _ := io.ReadAll(c); !bytes.Contains(said, []byte("\r\nConnection: close\r\n")) || !bytes.HasSuffix(said, []byte("done")) {
 		t.Errorf("got %q", said)
+	}
+}
+
+// Each connection takes a file of the process's, whose number is bounded: strangers on one listener must not leave the other
+// without any.
+func TestListener_StrangersDoNotFillTheNodeNorPutOutWhoIsKnown(t *testing.T) {
+	n := start(t, base)
+	secret, err := n.who.Create("soc-1", credential.Revoke, time.Now())
+	must(t, err)
+	ask := func(c net.Conn) error {
+		_, err := fmt.Fprintf(c, "GET /v1/revocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", secret)
+		must(t, err)
+		must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		_, err = io.Copy(io.Discard, r.Body)
+		return err
+	}
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", n.server.AdminAddress())
+		must(t, err)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	known := dial()
+	must(t, ask(known))
+	stranger := dial()
+	for range 600 {
+		dial()
+	}
+	must(t, stranger.SetReadDeadline(time.Now().Add(10*time.Second)))
+	if _, err := stranger.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the oldest stranger is kept: %v", err)
+	}
+	if err := ask(known); err != nil {
+		t.Errorf("who is known is put out: %v", err)
+	}
+	if err := ask(dial()); err != nil {
+		t.Errorf("who comes with a credential finds no room: %v", err)
+	}
+	if said := n.log.String(); strings.Count(said, "level=") != 1 || !strings.Contains(said, "level=WARN") || !strings.Contains(said, "at_most=512") {
+		t.Errorf("the log says %q", said)
 	}
 }
 

@@ -80,10 +80,14 @@ func New(opt Options) (*Server, error) {
 	if s.console, err = console.New(); err != nil {
 		return nil, err
 	}
-	if s.verifyLn, err = listen("listen", opt.Config.Listen, opt.Logger); err != nil {
+	guests := 0 // to the verify listener everybody may come
+	if opt.Config.Verify.CredentialRequired {
+		guests = mostGuests
+	}
+	if s.verifyLn, err = listen("listen", opt.Config.Listen, guests, opt.Logger); err != nil {
 		return nil, err
 	}
-	if s.adminLn, err = listen("admin.listen", opt.Config.Admin.Listen, opt.Logger); err != nil {
+	if s.adminLn, err = listen("admin.listen", opt.Config.Admin.Listen, mostGuests, opt.Logger); err != nil {
 		s.verifyLn.Close()
 		return nil, err
 	}
@@ -101,12 +105,12 @@ func New(opt Options) (*Server, error) {
 	return s, nil
 }
 
-func listen(key, address string, logger *slog.Logger) (net.Listener, error) {
+func listen(key, address string, guests int, logger *slog.Logger) (net.Listener, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s cannot be listened on (%w): free the address, or set another", key, address, err)
 	}
-	return newListener(ln, logger), nil
+	return newListener(ln, guests, logger), nil
 }
 
 // VerifyAddress is where the verify listener really is (a config may say port 0).
