@@ -66,6 +66,50 @@ func TestBody_ALongOneIsReadOnlyForWhoIsKnown(t *testing.T) {
 	}
 }
 
+// A proxy that reads the same bytes otherwise would hand on as somebody else's request what one caller has hidden in a body.
+func TestBody_OneWhoseEndTwoMaySeeInTwoPlacesIsRefused(t *testing.T) {
+	n := start(t, base)
+	const hidden = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	chunks := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
+	for name, c := range map[string]struct {
+		version, headers, body string
+		refused                bool
+	}{
+		"one length":               {"1.1", "Content-Length: 2\r\n", "{}", false},
+		"chunks":                   {"1.1", "transfer-encoding: Chunked\r\n", chunks("{}"), false},
+		"neither":                  {"1.1", "", "", false},
+		"two lengths, the longer":  {"1.1", fmt.Sprintf("Content-Length: 2\r\ncontent-length: %d\r\n", 2+len(hidden)), "{}" + hidden, true},
+		"two lengths, the shorter": {"1.1", fmt.Sprintf("Content-Length: %d\r\nContent-Length: 2\r\n", 2+len(hidden)), "{}" + hidden, true},
+		"a length and chunks":      {"1.1", "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n", chunks("{}") + hidden, true},
+		"chunks and a length":      {"1.1", "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n", chunks("{}") + hidden, true},
+		"another coding":           {"1.1", "Transfer-Encoding: gzip\r\n", chunks("{}") + hidden, true},
+		"no coding":                {"1.1", "Content-Length: 2\r\nTransfer-Encoding: identity\r\n", "{}" + hidden, true},
+		"chunks before HTTP/1.1":   {"1.0", "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n", chunks("{}") + hidden, true},
+	} {
+		conn, err := net.Dial("tcp", n.server.AdminAddress())
+		must(t, err)
+		t.Cleanup(func() { conn.Close() })
+		_, err = fmt.Fprintf(conn, "POST /v1/explain HTTP/%s\r\nHost: localhost\r\n%s\r\n%s", c.version, c.headers, c.body)
+		must(t, err)
+		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		if !c.refused {
+			r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			must(t, err)
+			r.Body.Close()
+			if r.StatusCode != 401 || r.Close {
+				t.Errorf("%s: %s, closed %v", name, r.Status, r.Close)
+			}
+			continue
+		}
+		// All that comes, up to the end: what was hidden must have no answer.
+		all, err := io.ReadAll(conn)
+		must(t, err)
+		if !strings.HasPrefix(string(all), "HTTP/1.1 400 ") || strings.Count(string(all), "HTTP/1.1 ") != 1 || !strings.Contains(string(all), "more than one way") {
+			t.Errorf("%s: %s", name, all)
+		}
+	}
+}
+
 func TestBody_ALongOneOfSomebodyKnownIsTaken(t *testing.T) {
 	n := start(t, base)
 	long := `{"selector":"room","value":"daily"` + strings.Repeat(" ", 1<<20) + "}"

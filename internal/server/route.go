@@ -151,11 +151,34 @@ func (s *Server) gate(address string, noBrowsers bool) fiber.Handler {
 		if host := h.Host(); !allowed[string(withoutPort(host))] {
 			return problem(c, fiber.StatusForbidden, "host-refused", "This Host is not one of usher's names. Add it to hosts in the config if it should be.")
 		}
+		// Something that speaks for many may stand before the admin listener alone, and only there do two readers matter.
+		if !noBrowsers && misframed(h) {
+			c.Context().SetConnectionClose()
+			return problem(c, fiber.StatusBadRequest, "bad-request", "The header says in more than one way how long the body is. Send one Content-Length, or Transfer-Encoding: chunked.")
+		}
 		if noBrowsers && (len(h.Peek(fiber.HeaderOrigin)) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0) {
 			return problem(c, fiber.StatusForbidden, "browser-refused", "The verify listener is for Prosody and answers no browser.")
 		}
 		return c.Next()
 	}
+}
+
+// misframed tells whether a proxy may take another part of what was sent for the body than fasthttp does, which goes by the
+// last length and takes any coding for chunked: what follows would be the request of whoever the proxy asks for next (RFC
+// 9112, sections 6.1 and 6.3).
+func misframed(h *fasthttp.RequestHeader) bool {
+	lengths, codings, chunked := 0, 0, false
+	for line := range bytes.Lines(h.RawHeaders()) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch {
+		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
+			lengths++
+		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
+			codings++
+			chunked = bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+		}
+	}
+	return lengths+codings > 1 || codings > 0 && !(chunked && h.IsHTTP11())
 }
 
 // hostNames are the names a listener answers to: the loopback names, its own address, and those of the config.
