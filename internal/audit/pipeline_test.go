@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+
+	"github.com/usher-im/usher/internal/e2e/proc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -90,27 +92,9 @@ func (s *shelf) events(t *testing.T) []Event {
 	return all
 }
 
-// sentences is a log that can be read while it is written.
-type sentences struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sentences) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *sentences) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func start(t *testing.T, store Store, opt Options) (*Pipeline, *sentences) {
+func start(t *testing.T, store Store, opt Options) (*Pipeline, *proc.Log) {
 	t.Helper()
-	log := &sentences{}
+	log := &proc.Log{}
 	opt.Logger = slog.New(slog.NewTextHandler(log, nil))
 	if opt.Dir == "" {
 		opt.Dir = t.TempDir()

@@ -9,11 +9,13 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/usher-im/usher/internal/e2e/proc"
 )
 
 // pipeEnd is a sink's writer that can be slow or closed.
 type pipeEnd struct {
-	sentences
+	proc.Log
 	hold   chan struct{}
 	closed bool
 	fail   error
@@ -26,7 +28,7 @@ func (p *pipeEnd) Write(b []byte) (int, error) {
 	if p.fail != nil {
 		return 0, p.fail
 	}
-	return p.sentences.Write(b)
+	return p.Log.Write(b)
 }
 
 func (p *pipeEnd) Close() error {

@@ -23,6 +23,7 @@ import (
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
 	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/e2e/proc"
 	"github.com/usher-im/usher/internal/keys"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/sqlitestore"
@@ -75,24 +76,6 @@ func (r *recorder) all() []audit.Event {
 	return append([]audit.Event(nil), r.events...)
 }
 
-// logged keeps a log for tests to look at.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // node is a server with everything that it stands on, on free ports.
 type node struct {
 	t       *testing.T
@@ -100,7 +83,7 @@ type node struct {
 	ledger  *revocation.Ledger
 	audit   *recorder
 	who     *credential.File
-	log     *logged
+	log     *proc.Log
 	rules   *decide.Door
 	client  *http.Client
 	ready   atomic.Pointer[error]
@@ -121,7 +104,7 @@ func startWith(t *testing.T, yaml string, opt server.Options) *node {
 	dir := t.TempDir()
 	store, err := sqlitestore.Open(t.Context(), dir+"/revocations.db", sqlitestore.Options{})
 	must(t, err)
-	n := &node{t: t, audit: &recorder{}, log: &logged{}, ledger: revocation.Open(store, revocation.Options{}), client: &http.Client{Transport: &http.Transport{}}, stopped: make(chan error, 1)}
+	n := &node{t: t, audit: &recorder{}, log: &proc.Log{}, ledger: revocation.Open(store, revocation.Options{}), client: &http.Client{Transport: &http.Transport{}}, stopped: make(chan error, 1)}
 	<-n.ledger.Loaded()
 	n.who, err = credential.Open(dir)
 	must(t, err)

@@ -3,22 +3,21 @@ package proc
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// Log collects lines and wakes those who wait for one.
+// Log collects lines, of a process or of a test's own logger, and wakes those who wait for one. The zero value is ready.
 type Log struct {
 	mu     sync.Mutex
 	lines  []string
 	rest   string
 	closed bool
-	grown  chan struct{} // closed and replaced at each growth
+	grown  chan struct{} // closed at the next growth; nil while nobody waits for one
 }
 
-func newLog() *Log { return &Log{grown: make(chan struct{})} }
-
-// Write takes what the process prints.
+// Write takes what is printed.
 func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,8 +36,10 @@ func (l *Log) close() {
 }
 
 func (l *Log) wake() {
-	close(l.grown)
-	l.grown = make(chan struct{})
+	if l.grown != nil {
+		close(l.grown)
+		l.grown = nil
+	}
 }
 
 // Mark is the place after the last line so far, for WaitAfter.
@@ -57,6 +58,9 @@ func (l *Log) Wait(ctx context.Context, text string) (string, error) {
 func (l *Log) WaitAfter(ctx context.Context, mark int, text string) (string, error) {
 	for {
 		l.mu.Lock()
+		if l.grown == nil {
+			l.grown = make(chan struct{})
+		}
 		lines, closed, grown := l.lines, l.closed, l.grown
 		l.mu.Unlock()
 		for ; mark < len(lines); mark++ {
@@ -82,7 +86,7 @@ func (l *Log) Contains(text string) bool { return strings.Contains(l.String(), t
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n") + "\n" + l.rest
+	return strings.Join(append(slices.Clip(l.lines), l.rest), "\n")
 }
 
 // Tail is the last n lines.

@@ -26,7 +26,7 @@ type Process struct {
 // Start runs cmd in the background under a name used in messages. The process dies with its parent, so that a
 // test run that is killed leaves nothing behind.
 func Start(name string, cmd *exec.Cmd) (*Process, error) {
-	p := &Process{Name: name, Log: newLog(), cmd: cmd, done: make(chan struct{})}
+	p := &Process{Name: name, Log: &Log{}, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.Log, p.Log
 	dieWithParent(cmd)
 	if err := cmd.Start(); err != nil {

@@ -1,11 +1,9 @@
 package redisstore_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,42 +11,25 @@ import (
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e/redisserver"
+	"github.com/usher-im/usher/internal/e2e/proc"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
 )
 
-// diary is a log that can be read while it is written.
-type diary struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (d *diary) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.text.Write(b)
-}
-
-func (d *diary) lines() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return strings.Split(strings.TrimSpace(d.text.String()), "\n")
-}
-
 // restricted is a node that follows a Redis as the ACL user of the documentation, with rights that come and go.
 type restricted struct {
 	admin *redis.Client
 	url   string
 	node  *revocation.Ledger
-	log   *diary
+	log   *proc.Log
 }
 
 func restrict(t *testing.T) *restricted {
 	t.Helper()
 	server := serve(t)
-	r := &restricted{admin: direct(t, server), url: server.URL(), log: &diary{}}
+	r := &restricted{admin: direct(t, server), url: server.URL(), log: &proc.Log{}}
 	r.may(t, append([]any{"on", ">a-password"}, rights(t)...)...)
 	store := redisstore.Open(connect(t, config.Redis{URL: r.url, Username: "usher", Password: "a-password", Prefix: "usher:"}), few)
 	r.node = revocation.Open(store, revocation.Options{Heartbeat: heartbeat, Logger: slog.New(slog.NewTextHandler(r.log, nil))})
@@ -77,13 +58,13 @@ func TestFollowing_WithHalfOfTheRightsIsOneLineInTheLogAndItsEndAnother(t *testi
 				_, _ = fmt.Sscan(strings.Split(rejected, ",")[0], &n)
 				return n >= 10
 			})
-			if said := r.log.lines(); len(said) != 1 || !strings.Contains(said[0], "cannot be followed") || !strings.Contains(said[0], command) {
-				t.Errorf("while it lasts the log has %d lines: %.2000q", len(said), said)
+			if said := r.log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "cannot be followed") || !strings.Contains(said, command) {
+				t.Errorf("while it lasts the log has other lines: %.2000q", said)
 			}
 			r.may(t, "+"+command)
-			storetest.Eventually(t, "the log says that it is over", func() bool { return strings.Contains(fmt.Sprint(r.log.lines()), "followed again") })
-			if said := r.log.lines(); len(said) != 2 {
-				t.Errorf("at its end the log has %d lines: %.2000q", len(said), said)
+			storetest.Eventually(t, "the log says that it is over", func() bool { return r.log.Contains("followed again") })
+			if said := r.log.String(); strings.Count(said, "\n") != 2 {
+				t.Errorf("at its end the log has other lines: %.2000q", said)
 			}
 		})
 	}
@@ -93,7 +74,7 @@ func TestFollowing_WithHalfOfTheRightsIsOneLineInTheLogAndItsEndAnother(t *testi
 func TestFollowing_AGapThatCannotBeClosedIsOneLineInTheLogAndItsEndAnother(t *testing.T) {
 	r := restrict(t)
 	r.may(t, "-xread", "-zrange")
-	storetest.Eventually(t, "the node hears of no changes", func() bool { return strings.Contains(fmt.Sprint(r.log.lines()), "xread") })
+	storetest.Eventually(t, "the node hears of no changes", func() bool { return r.log.Contains("xread") })
 	missed := make([]revocation.Revocation, 3*storetest.KeepChanges)
 	for i := range missed {
 		missed[i] = storetest.JTI(t, fmt.Sprint(i))
@@ -103,13 +84,13 @@ func TestFollowing_AGapThatCannotBeClosedIsOneLineInTheLogAndItsEndAnother(t *te
 	}
 	r.may(t, "+xread")
 	storetest.Eventually(t, "the node has tried again and again to load the store", func() bool { return r.node.Stats().Gaps >= 5 })
-	if said := r.log.lines(); len(said) != 1 {
-		t.Errorf("while it lasts the log has %d lines: %.2000q", len(said), said)
+	if said := r.log.String(); strings.Count(said, "\n") != 1 {
+		t.Errorf("while it lasts the log has other lines: %.2000q", said)
 	}
 	r.may(t, "+zrange")
-	storetest.Eventually(t, "the log says that it is over", func() bool { return strings.Contains(fmt.Sprint(r.log.lines()), "followed again") })
-	if said, s := r.log.lines(), r.node.Stats(); len(said) != 2 || s.Entries[revocation.SelectJTI] != len(missed) {
-		t.Errorf("at its end the node has %d revocations, and the log %d lines: %.2000q", s.Entries[revocation.SelectJTI], len(said), said)
+	storetest.Eventually(t, "the log says that it is over", func() bool { return r.log.Contains("followed again") })
+	if said, s := r.log.String(), r.node.Stats(); strings.Count(said, "\n") != 2 || s.Entries[revocation.SelectJTI] != len(missed) {
+		t.Errorf("at its end the node has %d revocations, and the log other lines: %.2000q", s.Entries[revocation.SelectJTI], said)
 	}
 }
 
