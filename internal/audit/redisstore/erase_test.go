@@ -9,10 +9,11 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/storetest"
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 )
 
 func TestStore_TwoErasuresAtOnceTakeOutWhatEachNamed(t *testing.T) {
-	c := config.Redis{URL: serve(t).URL(), Prefix: fresh()}
+	c := config.Redis{URL: serve(t).URL(), Prefix: redistest.Prefix()}
 	nodes := []*Store{openAs(t, c, "node-a", Options{}), openAs(t, c, "node-b", Options{})}
 	events := storetest.Events(6000)
 	users := []string{"user-4", "user-5"}

@@ -16,48 +16,8 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/storetest"
 	"github.com/usher-im/usher/internal/config"
-	"github.com/usher-im/usher/internal/e2e/proc"
-	"github.com/usher-im/usher/internal/e2e/redisserver"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 )
-
-// serveCluster starts a Redis Cluster of two servers.
-func serveCluster(t *testing.T) config.Redis {
-	t.Helper()
-	const servers, slots = 2, 16384
-	bus, err := proc.FreePorts(servers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	var c config.Cluster
-	var clients []*redis.Client
-	for n := range servers {
-		node := serve(t, "--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(bus[n]))
-		client := direct(t, node)
-		clients, c.Addresses = append(clients, client), append(c.Addresses, client.Options().Addr)
-		if err := client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", n*slots/servers, (n+1)*slots/servers-1).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if err := clients[0].Do(ctx, "CLUSTER", "MEET", "127.0.0.1", node.Port, bus[n]).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, client := range clients {
-		eventually(t, "the cluster is whole", func() bool {
-			info, err := client.ClusterInfo(ctx).Result()
-			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:2")
-		})
-	}
-	return config.Redis{Cluster: &c}
-}
-
-func direct(t *testing.T, r *redisserver.Redis) *redis.Client {
-	t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", r.Port)})
-	t.Cleanup(func() { c.Close() })
-	return c
-}
 
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
@@ -73,12 +33,14 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-func TestStore_KeepsTheContractOnACluster(t *testing.T) { contract(t, serveCluster(t)) }
+func TestStore_KeepsTheContractOnACluster(t *testing.T) {
+	contract(t, redistest.Cluster(t, 2, "--appendfsync", "everysec"))
+}
 
 func TestStore_AnyNodeAnswersForAll(t *testing.T) {
-	for name, c := range map[string]config.Redis{"one server": {URL: serve(t).URL()}, "cluster": serveCluster(t)} {
+	for name, c := range map[string]config.Redis{"one server": {URL: serve(t).URL()}, "cluster": redistest.Cluster(t, 2, "--appendfsync", "everysec")} {
 		t.Run(name, func(t *testing.T) {
-			c.Prefix = fresh()
+			c.Prefix = redistest.Prefix()
 			nodes := []*Store{openAs(t, c, "node-a", Options{}), openAs(t, c, "node-b", Options{}), openAs(t, c, "node-c", Options{})}
 			events := storetest.Events(900)
 			var rows [3][]audit.Row
@@ -146,7 +108,7 @@ func TestStore_DocumentedRightsSuffice(t *testing.T) {
 	for _, r := range strings.Fields(rights) {
 		rules = append(rules, r)
 	}
-	if err := direct(t, server).Do(t.Context(), rules...).Err(); err != nil {
+	if err := redistest.Direct(t, server).Do(t.Context(), rules...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	s := openAs(t, config.Redis{URL: server.URL(), Username: "usher", Password: "secret-of-this-test", Prefix: "usher:"}, "n", Options{MaxSize: 1, Retention: 100 * 24 * time.Hour})
@@ -176,7 +138,7 @@ func TestStore_EverythingExpires(t *testing.T) {
 	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
 		t.Fatal(err)
 	}
-	client := direct(t, server)
+	client := redistest.Direct(t, server)
 	keys, err := client.Keys(t.Context(), "*").Result()
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +170,7 @@ func TestStore_ShorterRetentionHoldsForWhatIsThere(t *testing.T) {
 	if err := long.Append(t.Context(), storetest.Rows(events)); err != nil {
 		t.Fatal(err)
 	}
-	client := direct(t, server)
+	client := redistest.Direct(t, server)
 	if !dumped(t, client, "7731") {
 		t.Fatal("the test does not see what it looks for")
 	}
@@ -225,7 +187,7 @@ func TestStore_ShorterRetentionHoldsForWhatIsThere(t *testing.T) {
 }
 
 func TestStore_TrimsAllowedFirstAndTheOldestFirst(t *testing.T) {
-	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: fresh()}, "n", Options{})
+	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: redistest.Prefix()}, "n", Options{})
 	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(4000))); err != nil { // eleven hours
 		t.Fatal(err)
 	}
@@ -267,7 +229,7 @@ func TestStore_TrimsAllowedFirstAndTheOldestFirst(t *testing.T) {
 
 func TestStore_TrimsARedisThatIsFull(t *testing.T) {
 	server := serve(t, "--maxmemory-policy", "noeviction")
-	s := openAs(t, config.Redis{URL: server.URL(), Prefix: fresh()}, "n", Options{})
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: redistest.Prefix()}, "n", Options{})
 	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(4000))); err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +240,7 @@ func TestStore_TrimsARedisThatIsFull(t *testing.T) {
 	}
 	oldest := place{hourOf(audit.FirstK(storetest.Events(4000)[0].Time)), "n"}
 	s.opt.MaxSize = 1
-	client := direct(t, server)
+	client := redistest.Direct(t, server)
 	limit := func(bytes string) {
 		if err := client.ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
 			t.Fatal(err)
@@ -314,7 +276,7 @@ func TestStore_ErasedBytesAreGone(t *testing.T) {
 	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
 		t.Fatal(err)
 	}
-	client := direct(t, server)
+	client := redistest.Direct(t, server)
 	if !dumped(t, client, "7731") {
 		t.Fatal("the test does not see what it looks for")
 	}

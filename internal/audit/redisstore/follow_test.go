@@ -9,11 +9,12 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/storetest"
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 )
 
 func TestFollow_GoesOnWhereRedisFailedForAWhile(t *testing.T) {
 	server := serve(t)
-	s, admin := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "n", Options{Now: time.Now}), direct(t, server)
+	s, admin := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "n", Options{Now: time.Now}), redistest.Direct(t, server)
 	put := func(user string) {
 		t.Helper()
 		now := time.Now()

@@ -1,11 +1,8 @@
 package redisstore
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,38 +13,16 @@ import (
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/redisconn"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve starts a Redis of the test's own.
+// serve starts a Redis that does not wait for its disk at each write.
 func serve(t *testing.T, args ...string) *redisserver.Redis {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	server, err := redisserver.Start(ctx, t.TempDir(), append([]string{"--appendfsync", "everysec"}, args...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop() })
-	return server
+	return redistest.Serve(t, append([]string{"--appendfsync", "everysec"}, args...)...)
 }
-
-func connect(t *testing.T, c config.Redis) *redisconn.Client {
-	t.Helper()
-	client, err := redisconn.Open(&c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	return client
-}
-
-// fresh is a prefix that no other test has.
-var fresh = func() func() string {
-	var n atomic.Int64
-	return func() string { return fmt.Sprintf("usher-%d:", n.Add(1)) }
-}()
 
 func openAs(t *testing.T, c config.Redis, writer string, opt Options) *Store {
 	t.Helper()
@@ -55,7 +30,7 @@ func openAs(t *testing.T, c config.Redis, writer string, opt Options) *Store {
 	if opt.Now == nil {
 		opt.Now = func() time.Time { return storetest.Now }
 	}
-	s := Open(connect(t, c), opt)
+	s := Open(redistest.Connect(t, c), opt)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -63,7 +38,7 @@ func openAs(t *testing.T, c config.Redis, writer string, opt Options) *Store {
 func contract(t *testing.T, c config.Redis) {
 	storetest.Run(t, func(t *testing.T, now time.Time) audit.Store {
 		c := c
-		c.Prefix = fresh()
+		c.Prefix = redistest.Prefix()
 		return openAs(t, c, "node-1", Options{})
 	})
 }
@@ -74,7 +49,7 @@ func TestStore_KeepsTheContractOnOneServer(t *testing.T) {
 
 func TestStore_SaysInOneSentenceThatRedisIsGone(t *testing.T) {
 	server := serve(t)
-	s := openAs(t, config.Redis{URL: server.URL(), Prefix: fresh()}, "n", Options{})
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: redistest.Prefix()}, "n", Options{})
 	server.Kill()
 	err := s.Append(t.Context(), storetest.Rows(storetest.Events(1)))
 	if err == nil || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "0 bytes") {
@@ -85,7 +60,7 @@ func TestStore_SaysInOneSentenceThatRedisIsGone(t *testing.T) {
 // A replica takes over that has not heard of the last rows, and then Redis is emptied. Neither need show on a connection.
 func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
 	first, second := serve(t, "--repl-diskless-sync-delay", "0"), serve(t, "--repl-diskless-sync-delay", "0")
-	s := openAs(t, config.Redis{URL: first.URL(), Prefix: fresh()}, "node-1", Options{Now: time.Now})
+	s := openAs(t, config.Redis{URL: first.URL(), Prefix: redistest.Prefix()}, "node-1", Options{Now: time.Now})
 	p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +79,7 @@ func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
 	}
 	becomes := func(one, other *redisserver.Redis) { // what the other is, and a master
 		t.Helper()
-		client := direct(t, one)
+		client := redistest.Direct(t, one)
 		if err := client.Do(t.Context(), "REPLICAOF", "127.0.0.1", other.Port).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +95,7 @@ func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
 	record(100)
 	becomes(first, second)
 	record(1)
-	if err := direct(t, first).FlushAll(t.Context()).Err(); err != nil {
+	if err := redistest.Direct(t, first).FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	record(1)

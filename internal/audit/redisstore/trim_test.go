@@ -10,10 +10,11 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/storetest"
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 )
 
 func TestStore_ClockThatIsAheadDeletesNothingOfTheFleet(t *testing.T) {
-	c := config.Redis{URL: serve(t).URL(), Prefix: fresh()}
+	c := config.Redis{URL: serve(t).URL(), Prefix: redistest.Prefix()}
 	const day = 24 * time.Hour
 	right := openAs(t, c, "right", Options{Retention: 90 * day, Now: time.Now})
 	ahead := openAs(t, c, "ahead", Options{Retention: 90 * day, Now: func() time.Time { return time.Now().Add(365 * day) }})
@@ -32,11 +33,11 @@ func TestStore_ClockThatIsAheadDeletesNothingOfTheFleet(t *testing.T) {
 
 func TestStore_AnswersFromARedisThatIsFull(t *testing.T) {
 	server := serve(t, "--maxmemory-policy", "noeviction")
-	s := openAs(t, config.Redis{URL: server.URL(), Prefix: fresh()}, "n", Options{})
+	s := openAs(t, config.Redis{URL: server.URL(), Prefix: redistest.Prefix()}, "n", Options{})
 	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(100))); err != nil {
 		t.Fatal(err)
 	}
-	if err := direct(t, server).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+	if err := redistest.Direct(t, server).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range []audit.Query{{Limit: 10}, {Limit: 10, User: "user-4"}} {
@@ -49,7 +50,7 @@ func TestStore_AnswersFromARedisThatIsFull(t *testing.T) {
 // Nothing of it goes, so that somebody must be told.
 func TestStore_SaysThatTheHourBeingWrittenIsMoreThanAll(t *testing.T) {
 	var log bytes.Buffer
-	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: fresh()}, "n", Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: redistest.Prefix()}, "n", Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err := s.Append(t.Context(), storetest.Rows(storetest.Events(100))); err != nil {
 		t.Fatal(err)
 	}

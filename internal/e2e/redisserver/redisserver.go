@@ -45,8 +45,11 @@ func (r *Redis) Restart(ctx context.Context) error {
 	return nil
 }
 
+// Address is where it listens.
+func (r *Redis) Address() string { return fmt.Sprintf("127.0.0.1:%d", r.Port) }
+
 // URL is the address in the form that the config takes.
-func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", r.Port) }
+func (r *Redis) URL() string { return "redis://" + r.Address() + "/0" }
 
 // Stop ends Redis and waits for it.
 func (r *Redis) Stop() error { return r.Process.Stop(5 * time.Second) }

@@ -128,7 +128,7 @@ func (w *Watched) Settled(ctx context.Context) error {
 		if err != nil {
 			return false
 		}
-		client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", master.Port)})
+		client := redis.NewClient(&redis.Options{Addr: master.Address()})
 		defer client.Close()
 		info, err := client.Info(ctx, "replication").Result()
 		return err == nil && strings.Contains(info, "role:master") && strings.Count(info, "state=online") == 2

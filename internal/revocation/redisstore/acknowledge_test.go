@@ -11,14 +11,15 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
 )
 
 func TestAcknowledged_MeansThatTheLogIsOn(t *testing.T) {
-	server := serve(t)
-	s := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
+	server := redistest.Serve(t)
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	revoke := func(jti string) bool {
 		t.Helper()
 		w, err := s.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, jti)})
@@ -30,7 +31,7 @@ func TestAcknowledged_MeansThatTheLogIsOn(t *testing.T) {
 	if !revoke("a") {
 		t.Error("with its log on and no replica the store did not acknowledge")
 	}
-	if err := direct(t, server).ConfigSet(t.Context(), "appendonly", "no").Err(); err != nil {
+	if err := redistest.Direct(t, server).ConfigSet(t.Context(), "appendonly", "no").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if revoke("b") {
@@ -42,20 +43,20 @@ func TestAcknowledged_MeansThatTheLogIsOn(t *testing.T) {
 }
 
 func TestAcknowledged_MeansThatAReplicaHasItWhereThereIsOne(t *testing.T) {
-	master := serve(t, "--repl-diskless-sync-delay", "0") // else it waits five seconds for more replicas
-	replica := serve(t, "--replicaof", "127.0.0.1 "+fmt.Sprint(master.Port))
-	client := direct(t, master)
+	master := redistest.Serve(t, "--repl-diskless-sync-delay", "0") // else it waits five seconds for more replicas
+	replica := redistest.Serve(t, "--replicaof", "127.0.0.1 "+fmt.Sprint(master.Port))
+	client := redistest.Direct(t, master)
 	storetest.Eventually(t, "the replica follows", func() bool {
 		info, err := client.Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(info, "state=online")
 	})
-	s := redisstore.Open(connect(t, config.Redis{URL: master.URL(), Prefix: "usher:"}), redisstore.Options{ReplicaWait: time.Second})
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: master.URL(), Prefix: "usher:"}), redisstore.Options{ReplicaWait: time.Second})
 	r := storetest.JTI(t, "a")
 	w, err := s.Revoke(t.Context(), []revocation.Revocation{r})
 	if err != nil || !w.Replicated {
 		t.Fatalf("with a replica: %+v, %v", w, err)
 	}
-	if n, err := direct(t, replica).HLen(t.Context(), "usher:{revocation}:index").Result(); err != nil || n != 1 {
+	if n, err := redistest.Direct(t, replica).HLen(t.Context(), "usher:{revocation}:index").Result(); err != nil || n != 1 {
 		t.Fatalf("the replica has %d entries, %v", n, err)
 	}
 	replica.Kill()
@@ -130,9 +131,9 @@ func relay(to, from net.Conn, pass func(said []byte) bool) {
 }
 
 func TestLift_IsAnsweredAlsoWhereTheFirstAnswerWasLost(t *testing.T) {
-	server := serve(t)
-	way := &lossy{server: address(server), words: []byte("cred:lifter")}
-	s := redisstore.Open(connect(t, config.Redis{URL: "redis://" + way.open(t) + "/0", Prefix: "usher:"}), few)
+	server := redistest.Serve(t)
+	way := &lossy{server: server.Address(), words: []byte("cred:lifter")}
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: "redis://" + way.open(t) + "/0", Prefix: "usher:"}), few)
 	r := storetest.JTI(t, "a")
 	revokeAll(t, s, r)
 	got, w, err := s.Lift(t.Context(), r.Key(), "cred:lifter")

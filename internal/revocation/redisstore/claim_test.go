@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
@@ -13,11 +14,11 @@ import (
 
 // Redis' clock goes back when it is set right, or with a failover to a server whose clock is behind.
 func TestClaim_ThatLiesAheadIsNotWithinTheGrace(t *testing.T) {
-	server := serve(t)
-	s := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+	server := redistest.Serve(t)
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
 	m := revocation.Mark{Key: storetest.JTI(t, "a").Key(), Owner: "thief", Until: time.Now().Add(3 * time.Hour)}
 	mark := fmt.Sprintf("%d:first", time.Now().Add(time.Hour).UnixMilli())
-	if err := direct(t, server).Set(t.Context(), "usher:replay:"+m.Key.String(), mark, 3*time.Hour).Err(); err != nil {
+	if err := redistest.Direct(t, server).Set(t.Context(), "usher:replay:"+m.Key.String(), mark, 3*time.Hour).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := s.Claim(t.Context(), m); err != nil || c.Owner != "first" || c.Admits("thief", time.Minute) {

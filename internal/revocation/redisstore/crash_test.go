@@ -15,6 +15,7 @@ import (
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/reason"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
@@ -98,7 +99,7 @@ func doorkeeper(ctx context.Context, t *testing.T, nodes []*revocation.Ledger, w
 
 func ledgers(t *testing.T, c config.Redis, n int) (nodes []*revocation.Ledger) {
 	for range n {
-		l := revocation.Open(redisstore.Open(connect(t, c), redisstore.Options{}), revocation.Options{Heartbeat: heartbeat})
+		l := revocation.Open(redisstore.Open(redistest.Connect(t, c), redisstore.Options{}), revocation.Options{Heartbeat: heartbeat})
 		t.Cleanup(func() { l.Close() })
 		nodes = append(nodes, l)
 	}
@@ -160,7 +161,7 @@ func comeBack(t *testing.T, server *redisserver.Redis) {
 }
 
 func crashAgainAndAgain(t *testing.T, load time.Duration) {
-	server := serve(t)
+	server := redistest.Serve(t)
 	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
 	nodes := ledgers(t, c, 3)
 	w := startTeam(t, nodes)
@@ -227,7 +228,7 @@ func failOver(t *testing.T, times int) {
 }
 
 func TestSilentStore_DeniesPastMaxStalenessUnlessConfiguredToAllow(t *testing.T) {
-	server := serve(t)
+	server := redistest.Serve(t)
 	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
 	l := ledgers(t, c, 1)[0]
 	storetest.Eventually(t, "a heartbeat was heard", func() bool { return l.Stats().Age < heartbeat })
@@ -251,9 +252,9 @@ func TestSilentStore_DeniesPastMaxStalenessUnlessConfiguredToAllow(t *testing.T)
 }
 
 func TestStart_WithoutTheStoreThereIsNoDecision(t *testing.T) {
-	server := serve(t)
+	server := redistest.Serve(t)
 	server.Kill()
-	store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+	store := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
 	l := revocation.Open(store, revocation.Options{Heartbeat: heartbeat})
 	defer l.Close()
 	m := revocation.MarksOf(revocation.Subject{Issuer: "app", JTI: "a"})
@@ -276,12 +277,12 @@ func TestFullStore_IsLoadedAndFollowed(t *testing.T) {
 		fill func(t *testing.T, server *redisserver.Redis)
 	}{
 		{"Memory", func(t *testing.T, server *redisserver.Redis) {
-			if err := direct(t, server).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+			if err := redistest.Direct(t, server).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"Disk", func(t *testing.T, server *redisserver.Redis) {
-			client, gone := direct(t, server), filepath.Join(t.TempDir(), "gone")
+			client, gone := redistest.Direct(t, server), filepath.Join(t.TempDir(), "gone")
 			if err := os.Mkdir(gone, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -301,7 +302,7 @@ func TestFullStore_IsLoadedAndFollowed(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := serve(t, "--enable-protected-configs", "yes", "--maxmemory-policy", "noeviction")
+			server := redistest.Serve(t, "--enable-protected-configs", "yes", "--maxmemory-policy", "noeviction")
 			r := config.Redis{URL: server.URL(), Prefix: "usher:"}
 			before := ledgers(t, r, 1)[0]
 			gone := until(t, "gone", time.Now().Add(-100*24*time.Hour)) // would be cleared away
@@ -322,7 +323,7 @@ func TestFullStore_IsLoadedAndFollowed(t *testing.T) {
 					return l.Stats().Age < time.Since(began)
 				})
 			}
-			if _, err := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "other:"}), few).State(t.Context(), revocation.Identity{Epoch: "e"}, ""); err == nil {
+			if _, err := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "other:"}), few).State(t.Context(), revocation.Identity{Epoch: "e"}, ""); err == nil {
 				t.Error("an empty store that takes no identity has one")
 			}
 		})
@@ -361,8 +362,8 @@ func held(t *testing.T, client *redis.Client) map[string]string {
 }
 
 func TestOlderStore_GetsBackWhatWasAcknowledgedSince(t *testing.T) {
-	server := serve(t)
-	client := direct(t, server)
+	server := redistest.Serve(t)
+	client := redistest.Direct(t, server)
 	l := ledgers(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, 1)[0]
 	now := time.Now()
 	revoke := func(before time.Time) {

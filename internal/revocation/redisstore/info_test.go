@@ -6,12 +6,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 )
 
 func TestInfo_OfAClusterIsThatOfTheServerWithTheRevocations(t *testing.T) {
-	c := serveCluster(t)
-	client := connect(t, c)
+	c := redistest.Cluster(t, 3)
+	client := redistest.Connect(t, c)
 	s := redisstore.Open(client, redisstore.Options{})
 	if memory, err := client.Memory(t.Context()); memory != 0 || err != nil {
 		t.Errorf("without a bound there is room for %d: %v", memory, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
@@ -19,7 +20,7 @@ import (
 func TestStore_SaysThatTheSentinelsKnowOfNoSuchMaster(t *testing.T) {
 	_, c := serveWatched(t)
 	c.Sentinel = &config.Sentinel{Master: "another", Addresses: c.Sentinel.Addresses}
-	s := redisstore.Open(connect(t, c), few)
+	s := redisstore.Open(redistest.Connect(t, c), few)
 	uses := map[string]func(ctx context.Context) error{
 		"List": func(ctx context.Context) error {
 			_, err := s.List(ctx, revocation.Query{})

@@ -10,9 +10,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/usher-im/usher/internal/config"
-	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/e2e/proc"
+	"github.com/usher-im/usher/internal/e2e/redisserver"
 	"github.com/usher-im/usher/internal/redisconn"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
@@ -28,10 +29,10 @@ type restricted struct {
 
 func restrict(t *testing.T) *restricted {
 	t.Helper()
-	server := serve(t)
-	r := &restricted{admin: direct(t, server), url: server.URL(), log: &proc.Log{}}
+	server := redistest.Serve(t)
+	r := &restricted{admin: redistest.Direct(t, server), url: server.URL(), log: &proc.Log{}}
 	r.may(t, append([]any{"on", ">a-password"}, rights(t)...)...)
-	store := redisstore.Open(connect(t, config.Redis{URL: r.url, Username: "usher", Password: "a-password", Prefix: "usher:"}), few)
+	store := redisstore.Open(redistest.Connect(t, config.Redis{URL: r.url, Username: "usher", Password: "a-password", Prefix: "usher:"}), few)
 	r.node = revocation.Open(store, revocation.Options{Heartbeat: heartbeat, Logger: slog.New(slog.NewTextHandler(r.log, nil))})
 	t.Cleanup(func() { r.node.Close() })
 	<-r.node.Loaded()
@@ -79,7 +80,7 @@ func TestFollowing_AGapThatCannotBeClosedIsOneLineInTheLogAndItsEndAnother(t *te
 	for i := range missed {
 		missed[i] = storetest.JTI(t, fmt.Sprint(i))
 	}
-	if _, err := redisstore.Open(connect(t, config.Redis{URL: r.url, Prefix: "usher:"}), few).Revoke(t.Context(), missed); err != nil {
+	if _, err := redisstore.Open(redistest.Connect(t, config.Redis{URL: r.url, Prefix: "usher:"}), few).Revoke(t.Context(), missed); err != nil {
 		t.Fatal(err)
 	}
 	r.may(t, "+xread")
@@ -97,9 +98,9 @@ func TestFollowing_AGapThatCannotBeClosedIsOneLineInTheLogAndItsEndAnother(t *te
 // An emptied store is loaded anew, and what it lost put back, for longer than a heartbeat where there is much.
 func TestFollowing_ALoadThatOutlastsAHeartbeatIsNotBegunAgain(t *testing.T) {
 	const all = 10_000
-	server := serve(t)
+	server := redistest.Serve(t)
 	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
-	l := revocation.Open(redisstore.Open(connect(t, c), few), revocation.Options{Heartbeat: 20 * time.Millisecond})
+	l := revocation.Open(redisstore.Open(redistest.Connect(t, c), few), revocation.Options{Heartbeat: 20 * time.Millisecond})
 	t.Cleanup(func() { l.Close() })
 	<-l.Loaded()
 	many := make([]revocation.Revocation, all)
@@ -111,7 +112,7 @@ func TestFollowing_ALoadThatOutlastsAHeartbeatIsNotBegunAgain(t *testing.T) {
 	}
 	storetest.Eventually(t, "the node has them all", func() bool { return l.Stats().Entries[revocation.SelectJTI] == all })
 	loads := l.Stats().Loads
-	if err := direct(t, server).FlushAll(t.Context()).Err(); err != nil {
+	if err := redistest.Direct(t, server).FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Eventually(t, "it is loaded anew", func() bool { return l.Stats().Loads > loads })
@@ -122,8 +123,8 @@ func TestFollowing_ALoadThatOutlastsAHeartbeatIsNotBegunAgain(t *testing.T) {
 
 // A failover and one back, while a node is cut off, bring it to the process that it knew, with another history.
 func TestFollowing_SeesThatTheSameProcessHasTakenOverAnotherHistory(t *testing.T) {
-	first, second := serve(t, "--repl-diskless-sync-delay", "0"), serve(t, "--repl-diskless-sync-delay", "0")
-	one, other := direct(t, first), direct(t, second)
+	first, second := redistest.Serve(t, "--repl-diskless-sync-delay", "0"), redistest.Serve(t, "--repl-diskless-sync-delay", "0")
+	one, other := redistest.Direct(t, first), redistest.Direct(t, second)
 	follows := func(who *redis.Client, master *redisserver.Redis) {
 		t.Helper()
 		if err := who.Do(t.Context(), "REPLICAOF", "127.0.0.1", master.Port).Err(); err != nil {
@@ -142,7 +143,7 @@ func TestFollowing_SeesThatTheSameProcessHasTakenOverAnotherHistory(t *testing.T
 	}
 	write := func(server *redisserver.Redis, jtis ...string) {
 		t.Helper()
-		store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+		store := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
 		for _, jti := range jtis {
 			if _, err := store.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, jti)}); err != nil {
 				t.Fatal(err)
@@ -166,8 +167,8 @@ func TestFollowing_SeesThatTheSameProcessHasTakenOverAnotherHistory(t *testing.T
 }
 
 func TestChanges_AreNotWaitedForFromAServerThatIsSilent(t *testing.T) {
-	server := serve(t)
-	store := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+	server := redistest.Serve(t)
+	store := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
 	if changes, err := store.Changes(t.Context(), 0, time.Millisecond); err != nil || len(changes) != 0 {
 		t.Fatalf("%d changes, %v", len(changes), err)
 	}

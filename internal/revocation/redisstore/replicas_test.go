@@ -7,20 +7,11 @@ import (
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 )
 
-func connected(t *testing.T, c config.Redis) *Store {
-	t.Helper()
-	client, err := redisconn.Open(&c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	return Open(client, Options{})
-}
-
 func TestReplicas_OneThatASingleServerLostIsMissedFromThenOn(t *testing.T) {
-	s := connected(t, config.Redis{URL: "redis://127.0.0.1:1/0"})
+	s := Open(redistest.Connect(t, config.Redis{URL: "redis://127.0.0.1:1/0"}), Options{})
 	for _, connected := range []string{"1", "0"} {
 		s.asked = time.Now().Add(-2 * replicasFor) // what was known is not forgotten with time
 		if n, err := s.replicas(t.Context(), redisconn.Info{"connected_slaves": connected}); err != nil || n != 1 {
@@ -35,7 +26,7 @@ func TestReplicas_SentinelsThatAreSilentHoldUpNoHeartbeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	s := connected(t, config.Redis{Sentinel: &config.Sentinel{Master: "m", Addresses: []string{silent.Addr().String()}}})
+	s := Open(redistest.Connect(t, config.Redis{Sentinel: &config.Sentinel{Master: "m", Addresses: []string{silent.Addr().String()}}}), Options{})
 	answered := make(chan error, 1)
 	go func() {
 		_, err := s.replicas(t.Context(), redisconn.Info{})

@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/e2e/proc"
 	"github.com/usher-im/usher/internal/redisconn"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
@@ -41,18 +43,18 @@ func rights(t *testing.T) []any {
 
 func TestConnection_AsACLUserWithPasswordFromFile(t *testing.T) {
 	password := rand.Text()
-	server := serve(t)
+	server := redistest.Serve(t)
 	args := append([]any{"ACL", "SETUSER", "usher", "on", ">" + password}, rights(t)...)
-	if err := direct(t, server).Do(t.Context(), args...).Err(); err != nil {
+	if err := redistest.Direct(t, server).Do(t.Context(), args...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := direct(t, server).Do(t.Context(), "ACL", "SETUSER", "default", "off").Err(); err != nil {
+	if err := redistest.Direct(t, server).Do(t.Context(), "ACL", "SETUSER", "default", "off").Err(); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "password")
 	write(t, file, []byte(password+"\n"))
 	c := config.Redis{URL: server.URL(), Username: "usher", PasswordFile: file, Prefix: "usher:"}
-	l := storetest.Ledger(t, redisstore.Open(connect(t, c), few))
+	l := storetest.Ledger(t, redisstore.Open(redistest.Connect(t, c), few))
 	w, err := l.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "a")})
 	if err != nil || !w.Replicated || !storetest.Denies(t, l, "a", revocation.Rules{Strict: true}) {
 		t.Fatalf("as a restricted user: %+v, %v", w, err)
@@ -62,7 +64,7 @@ func TestConnection_AsACLUserWithPasswordFromFile(t *testing.T) {
 	}
 	// A password that changed on disk is taken by the next connection.
 	write(t, file, []byte("wrong"))
-	store := redisstore.Open(connect(t, c), few)
+	store := redisstore.Open(redistest.Connect(t, c), few)
 	_, err = store.List(t.Context(), revocation.Query{})
 	if err == nil || strings.Contains(err.Error(), password) {
 		t.Fatalf("with a wrong password: %v", err)
@@ -92,17 +94,21 @@ func TestConnection_OverTLSWithClientCertificate(t *testing.T) {
 		keep(t, dir, name, cert, key)
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
-	port := ports(t, 1)[0]
-	serve(t, "--port", "0", "--tls-port", fmt.Sprint(port), "--tls-auth-clients", "yes", "--tls-ca-cert-file", in("ca.crt"),
+	ports, err := proc.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := ports[0]
+	redistest.Serve(t, "--port", "0", "--tls-port", fmt.Sprint(port), "--tls-auth-clients", "yes", "--tls-ca-cert-file", in("ca.crt"),
 		"--tls-cert-file", in("server.crt"), "--tls-key-file", in("server.key"))
 	c := config.Redis{URL: fmt.Sprintf("rediss://127.0.0.1:%d/0", port), Prefix: "usher:",
 		TLS: config.RedisTLS{Enabled: true, CA: in("ca.crt"), Cert: in("client.crt"), Key: in("client.key")}}
-	l := storetest.Ledger(t, redisstore.Open(connect(t, c), few))
+	l := storetest.Ledger(t, redisstore.Open(redistest.Connect(t, c), few))
 	if _, err := l.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "a")}); err != nil {
 		t.Fatal(err)
 	}
 	c.TLS = config.RedisTLS{Enabled: true, Cert: in("client.crt"), Key: in("client.key")}
-	if _, err := redisstore.Open(connect(t, c), few).List(t.Context(), revocation.Query{}); err == nil {
+	if _, err := redisstore.Open(redistest.Connect(t, c), few).List(t.Context(), revocation.Query{}); err == nil {
 		t.Fatal("a server whose authority is not trusted was talked to")
 	}
 	c.TLS = config.RedisTLS{Enabled: true, CA: in("client.key")}

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/usher-im/usher/internal/config"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/revocation/storetest"
@@ -78,8 +79,8 @@ func agree(t *testing.T, client *redis.Client) {
 }
 
 func TestSnapshot_GivesAllOfManyPages(t *testing.T) {
-	server := serve(t, "--appendfsync", "no")
-	s := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
+	server := redistest.Serve(t, "--appendfsync", "no")
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	gives(t, s, nil)
 	var standing []revocation.Revocation
 	for _, many := range []int{1, 999, 1, 7_000, 10_500} { // the first entry, a page, an entry more, and several rounds of pages
@@ -97,13 +98,13 @@ func TestSnapshot_GivesAllOfManyPages(t *testing.T) {
 		}
 	}
 	gives(t, s, append(standing[:1_000:1_000], standing[4_000:]...))
-	agree(t, direct(t, server))
+	agree(t, redistest.Direct(t, server))
 }
 
 func TestOrder_HasTheIndexsEntriesWhateverIsWritten(t *testing.T) {
-	server := serve(t, "--appendfsync", "no")
-	client := direct(t, server)
-	s := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
+	server := redistest.Serve(t, "--appendfsync", "no")
+	client := redistest.Direct(t, server)
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	now := time.Now()
 	long := now.Add(time.Hour)
 	revokeAll(t, s, until(t, "a", long), until(t, "b", long), until(t, "c", long), until(t, "gone", now.Add(-revocation.ExpiredFor-time.Hour)), until(t, "again", now.Add(-time.Hour)))
@@ -142,9 +143,9 @@ func TestOrder_HasTheIndexsEntriesWhateverIsWritten(t *testing.T) {
 }
 
 func TestSnapshot_ReadsTheIndexWhereTheOrderIsNotWhole(t *testing.T) {
-	server := serve(t, "--appendfsync", "no")
-	client := direct(t, server)
-	s := redisstore.Open(connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
+	server := redistest.Serve(t, "--appendfsync", "no")
+	client := redistest.Direct(t, server)
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	const order = "usher:{revocation}:order"
 	var standing []revocation.Revocation
 	for i := range 2_500 {
