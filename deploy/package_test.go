@@ -80,6 +80,17 @@ func TestPackage_ScriptsDoWhatTheWayOfAMachineAsksFor(t *testing.T) {
 			t.Errorf("a purge left %s, and who was where and when in it", dir)
 		}
 	}
+
+	// A mount point: what is in it goes, itself it is busy.
+	state := filepath.Join(root, "var/lib/usher")
+	if err := os.MkdirAll(filepath.Join(state, "audit"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path = programs(t, map[string]string{"systemctl": "", "rm": `find "$2" -mindepth 1 -delete; exit 1`})
+	run("postrm purge")
+	if left, err := os.ReadDir(state); err != nil || len(left) > 0 {
+		t.Errorf("a purge left %v in a mount: %v", left, err)
+	}
 }
 
 // Else the newer of two packages cannot be installed over the older one.
