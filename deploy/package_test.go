@@ -68,6 +68,17 @@ func TestPackage_ScriptsDoWhatTheWayOfAMachineAsksFor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A config that the new version refuses takes down nobody who runs, and a unit that must not start fails no installation.
+	path = programs(t, map[string]string{"systemctl": `echo "$@"; [ "$1" != reload ]`, "systemd-sysusers": "", "chown": ""})
+	if said := run("preinst upgrade 1", "postinst configure 1"); !strings.Contains(said, "runs on as the old version") || strings.Contains(said, "restart usher.service") {
+		t.Errorf("an upgrade to a version that refuses the config did %q", said)
+	}
+	path = programs(t, map[string]string{"systemctl": `case $1 in is-enabled) echo masked; exit 1 ;; enable) exit 1 ;; esac`, "systemd-sysusers": "", "chown": ""})
+	if said := run("preinst install", "postinst configure"); !strings.Contains(said, "is masked") {
+		t.Errorf("an installation beside a masked unit said %q", said)
+	}
+	path = programs(t, map[string]string{"systemctl": ""})
+
 	run("prerm remove", "postrm remove")
 	for _, dir := range []string{"var/lib/usher", "var/log/usher"} {
 		if _, err := os.Stat(filepath.Join(root, dir)); err != nil {
