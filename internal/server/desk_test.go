@@ -12,8 +12,11 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/sqlitestore"
 	"github.com/usher-im/usher/internal/audit/storetest"
+	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/credential"
+	"github.com/usher-im/usher/internal/redisconn/redistest"
 	"github.com/usher-im/usher/internal/revocation"
+	"github.com/usher-im/usher/internal/revocation/redisstore"
 	"github.com/usher-im/usher/internal/server"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
@@ -309,6 +312,21 @@ func TestOAuthRevoke_IsRFC7009(t *testing.T) {
 		if r.status != 400 || r.body["error"] != "invalid_request" {
 			t.Errorf("without a token: %+v", r)
 		}
+	}
+}
+
+func TestOAuthRevoke_DoesNotCallRevokedWhatTheStoreMayLose(t *testing.T) {
+	cfg, _, err := config.Parse("usher.yaml", []byte(base), nil)
+	must(t, err)
+	redis := redistest.Serve(t, "--appendonly", "no")
+	ledger := revocation.Open(redisstore.Open(redistest.Connect(t, config.Redis{URL: redis.URL(), Prefix: "usher:"}), redisstore.Options{}), revocation.Options{})
+	t.Cleanup(func() { must(t, ledger.Close()) })
+	<-ledger.Loaded()
+	desk := &server.Desk{Ledger: ledger, Audit: &recorder{}, Config: func() *config.Config { return cfg }}
+	n := startWith(t, base, server.Options{Verify: desk.Routes()})
+	body, asForm := form("token", mintToken(t, "a"))
+	if r := n.do("POST", n.server.VerifyAddress(), "/oauth/revoke", body, asForm); r.status != 202 {
+		t.Errorf("a Redis without a log took it, and the answer is %d", r.status)
 	}
 }
 

@@ -51,9 +51,13 @@ func (d *Desk) oauthRevoke(c *fiber.Ctx) error {
 	if err != nil {
 		return oauthError(c, fiber.StatusBadRequest, "invalid_request", sentence(err))
 	}
-	if _, _, err := d.write([]revocation.Revocation{r}, [][]string{cautions}, now); err != nil {
+	_, replicated, err := d.write([]revocation.Revocation{r}, [][]string{cautions}, now)
+	switch {
+	case err != nil:
 		c.Set(fiber.HeaderRetryAfter, "1")
 		return oauthError(c, fiber.StatusServiceUnavailable, "temporarily_unavailable", "The revocation store failed; ask again.")
+	case !replicated: // 200 would say that it is revoked for good
+		return c.SendStatus(fiber.StatusAccepted)
 	}
 	return c.SendStatus(fiber.StatusOK)
 }
