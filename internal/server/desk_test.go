@@ -342,6 +342,10 @@ func TestIntrospect_IsRFC7662(t *testing.T) {
 	if r := n.as(credential.Verify, "POST", "/oauth/introspect", fromFile, asForm); r.body["active"] != true {
 		t.Errorf("as a file holds it: %+v", r)
 	}
+	inCapitals := header("Content-Type", "Application/X-WWW-Form-URLEncoded; charset=UTF-8")
+	if r := n.as(credential.Verify, "POST", "/oauth/introspect", body, inCapitals); r.body["active"] != true {
+		t.Errorf("a form by a name in capitals: %+v", r)
+	}
 	forged, _ := form("token", raw[:len(raw)-6]+"AAAAAA")
 	nonsense, _ := form("token", "nonsense")
 	for what, body := range map[string]string{"a forged token": forged, "no token": nonsense} {

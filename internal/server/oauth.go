@@ -27,6 +27,7 @@ func formToken(c *fiber.Ctx) (string, bool) {
 	if mediaType, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), fiber.MIMEApplicationForm) {
 		return "", false
 	}
+	c.Request().Header.SetContentType(fiber.MIMEApplicationForm) // fasthttp knows it in lower case alone
 	tokens := c.Request().PostArgs().PeekMulti("token")
 	if len(tokens) != 1 {
 		return "", false
