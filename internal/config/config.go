@@ -77,7 +77,7 @@ type Log struct {
 type Limits struct {
 	// The longest token that is looked at; a longer one is denied with token_too_large. Prosody takes no more than 10 KiB of headers anyway.
 	MaxTokenSize Size `yaml:"max_token_size" default:"8KiB"`
-	// Bad tokens a minute from one address before it is answered with rate_limited (wait) for a while. 0: no limit.
+	// Bad tokens a minute from one address, of IPv6 its /64, before every token that comes from there is answered with rate_limited (wait) until the minute is over, good ones too: set it only where Prosody sees clients' own addresses (trusted_proxies), for behind a proxy all have one. 0: no limit.
 	BadTokensPerAddress int `yaml:"bad_tokens_per_address" default:"0"`
 }
 
