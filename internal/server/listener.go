@@ -14,7 +14,8 @@ import (
 )
 
 // listener remembers connections on which nothing has been said yet, and closes them with itself. fasthttp takes such a
-// one for busy until its read timeout, so that a client which connects ahead of its need would hold up every stop.
+// one for busy until its read timeout, so that a client which connects ahead of its need would hold up every stop. So it
+// does with those of strangers, where a credential is wanted.
 type listener struct {
 	net.Listener
 	mu     sync.Mutex
@@ -169,6 +170,10 @@ func (l *listener) Close() error {
 		_ = c.Conn.Close()
 	}
 	l.silent = nil
+	// A request of which a part is sent and no more keeps a stop waiting to the last: that is not for strangers to say.
+	for e := l.strangers.Front(); e != nil && l.guests > 0; e = e.Next() {
+		_ = e.Value.(*conn).Conn.Close()
+	}
 	return err
 }
 

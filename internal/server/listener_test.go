@@ -39,6 +39,26 @@ func TestStop_WaitsForNobodyWhoHasSaidNothing(t *testing.T) {
 	}
 }
 
+// Until a stop has ended nobody answers Prosody.
+func TestStop_WaitsForNoRequestOfAStrangerWhereACredentialIsWanted(t *testing.T) {
+	n := start(t, base)
+	c, err := net.Dial("tcp", n.server.AdminAddress())
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	_, err = c.Write([]byte("POST /v1/explain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"))
+	must(t, err)
+	goOn := make([]byte, len("HTTP/1.1 100 "))
+	_, err = io.ReadFull(c, goOn) // the body is waited for
+	must(t, err)
+	before := time.Now()
+	n.stop()
+	must(t, <-n.stopped)
+	n.stopped <- nil
+	if took := time.Since(before); took > 5*time.Second {
+		t.Errorf("half a request held the server up for %v", took)
+	}
+}
+
 // So do health checks that know no HTTP.
 func TestConn_OneThatIsResetBeforeAWordIsNoFault(t *testing.T) {
 	n := start(t, base)
