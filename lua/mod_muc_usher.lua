@@ -88,7 +88,8 @@ local function settle_in(event)
 	local secret, join = room:get_password(), event.stanza:get_child("x", muc_ns);
 	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
 	local current, affiliation = room:get_affiliation(occupant.bare_jid), applies("affiliation", "token_affiliation") and verdict.affiliation;
-	local newcomer = not current and room:get_members_only();
+	-- The role that another module has chosen stays: Jitsi's mod_fmuc makes visitors.
+	local newcomer, chosen = not current and room:get_members_only(), occupant.role ~= room:get_default_role(current) and occupant.role;
 	-- Past password and lobby, for whom the token says so.
 	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
 		if secret and join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
@@ -97,10 +98,10 @@ local function settle_in(event)
 		return; -- a lobby or its members decide
 	end
 	if not affiliation or current == "outcast" or current == affiliation and verdict.stage ~= "create" then return; end
-	local given = event.origin.usher_given or {};
+	local given, role = event.origin.usher_given or {}, chosen or room:get_default_role(affiliation);
 	for other in pairs(given) do if not other:has_occupant() and not other:get_persistent() then given[other] = nil; end end -- it is gone
 	event.origin.usher_given, given[room] = given, affiliation;
-	if current ~= affiliation then room:set_affiliation(true, occupant.bare_jid, affiliation); occupant.role = room:get_default_role(affiliation); end
+	if current ~= affiliation then room:set_affiliation(true, occupant.bare_jid, affiliation); occupant.role = role; end
 end
 
 -- Lobby rooms are made by Jitsi's mod_muc_lobby_rooms; these are its events, which nobody hears where it is not loaded.

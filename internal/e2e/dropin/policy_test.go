@@ -75,6 +75,23 @@ func TestDropIn_SecurityBypassEntersPastPasswordAndMembersOnly(t *testing.T) {
 	})
 }
 
+// Jitsi's mod_fmuc makes visitors of those who watch a meeting from a Prosody beside the main one.
+func TestDropIn_ARoleThatAnotherModuleChoseStays(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		s.Lua(t, `prosody.hosts["conference.meet.example.com"].events.add_handler("muc-occupant-pre-join", function (event)
+			event.occupant.role = "visitor";
+		end, 3);`, nil)
+		for _, moderator := range []bool{false, true} {
+			token := e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": e2e.Claims{"id": "u1", "moderator": moderator}}})
+			self := s.Login(t, e2e.Who{Token: token}).MustJoin("daily", fmt.Sprint("moderator-", moderator))
+			if got := self.Find("x/item").Attr("role"); got != "visitor" {
+				t.Errorf("moderator %v: usher made a %s of the visitor", moderator, got)
+			}
+		}
+	})
+}
+
 // Where Jitsi's module is loaded, the work is left to it.
 func TestDropIn_JitsisModulesAreLeftTheirWork(t *testing.T) {
 	folder := t.TempDir()
