@@ -137,6 +137,7 @@ func (l *luaLines) muc(muc *Host, guestsOf string, tokenless []string) {
 	}
 	l.apply(muc)
 	l.anonymousProviders(muc)
+	l.mainServer(muc)
 }
 
 func isNotNeeded(module string) bool {
@@ -174,6 +175,15 @@ func (l *luaLines) anonymousProviders(muc *Host) {
 		return
 	}
 	l.line("    anonymous_auth_methods = %s -- \"usher\" is new: else anybody with a token may take any nick", luaText(toList(append(slices.Clone(names), "usher"))))
+}
+
+// mainServer lets in whom the main server sends to a node of visitors: everybody from another server was let in so far.
+func (l *luaLines) mainServer(muc *Host) {
+	main := muc.String("main_domain", "")
+	if _, set := muc.Lookup("usher_s2s_allow"); set || main == "" || !muc.Loads("fmuc") {
+		return
+	}
+	l.line("    usher_s2s_allow = %s -- the participants whom fmuc shows to visitors come from there; list their other hosts (guests) too", luaText(List{main}))
 }
 
 func toList(texts []string) List {
