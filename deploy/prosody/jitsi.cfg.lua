@@ -14,5 +14,7 @@ Component "conference.meet.example.com" "muc"
     usher_allowlist = { "recorder.meet.example.com", "jigasi@auth.meet.example.com" }
     -- Guests of another host (guest.meet.example.com) are judged by the profile of that name, or default. Else name yours:
     -- usher_profile = "meet.example.com"
+    -- With anonymous_strict, so that nobody with a token takes another's nick (muc_resource_validate knows no "usher"):
+    -- anonymous_auth_methods = { "anonymous", "jitsi-anonymous", "usher" }
 
 -- Not on the breakout MUC (whoever is in the main room may go there), nor on the lobby's.
