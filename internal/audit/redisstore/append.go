@@ -25,7 +25,7 @@ func (s *Store) Append(ctx context.Context, rows []audit.Row) error {
 	if s.opt.Writer == "" {
 		return errNoWriter
 	}
-	if err := s.stillHas(ctx); err != nil {
+	if err := s.stillHas(ctx, rows[len(rows)-1].K); err != nil {
 		return err
 	}
 	hasher, err := s.hasher(ctx)
@@ -55,14 +55,19 @@ func (s *Store) Append(ctx context.Context, rows []audit.Row) error {
 }
 
 // stillHas is ErrLost where Redis has less than this process brought there: a replica took over that did not have all yet, or
-// Redis crashed without a log, or was emptied. Nothing of that need show on the connection.
-func (s *Store) stillHas(ctx context.Context) error {
+// Redis crashed without a log, or was emptied. Nothing of that need show on the connection. Where Redis has more, another
+// node was given a copy of this one's data_dir, and rows of the two are taken for the same. Rows until next are tried now.
+func (s *Store) stillHas(ctx context.Context, next uint64) error {
 	last, err := s.Last(ctx)
 	if err != nil {
 		return err
 	}
-	if had := s.took(last); last < had {
+	had, tried := s.took(last), s.tries(next)
+	if last < had {
 		return audit.ErrLost
+	}
+	if had > 0 && last > tried && s.twin.CompareAndSwap(false, true) {
+		s.opt.Logger.Error("another node writes its audit events under this one's name, and events of both are lost: its data_dir is a copy; stop it, delete the file node in it, and start it again", "node", s.opt.Writer)
 	}
 	return nil
 }
@@ -73,6 +78,14 @@ func (s *Store) took(last uint64) (had uint64) {
 	defer s.mu.Unlock()
 	had, s.has = s.has, last
 	return had
+}
+
+// tries notes the newest row that this process brings, and gives what it was before: an answer may be lost, the row is not.
+func (s *Store) tries(next uint64) (tried uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tried, s.tried = s.tried, max(s.tried, next)
+	return tried
 }
 
 // Last implements audit.Store. It may be lower than what is there, never higher: rows that come again are left out by

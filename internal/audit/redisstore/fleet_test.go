@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -340,6 +341,24 @@ func dumped(t *testing.T, client *redis.Client, text string) bool {
 }
 
 // A Redis without a log of its own comes back empty: what was in it is gone, and what comes then is found by everybody.
+// As a machine that was cloned has it, with a node that ran there before.
+func TestStore_SaysThatAnotherNodeWritesUnderItsName(t *testing.T) {
+	c := config.Redis{URL: serve(t).URL(), Prefix: "usher:"}
+	var log bytes.Buffer
+	one := openAs(t, c, "node-a", Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	other := openAs(t, c, "node-a", Options{})
+	rows := storetest.Rows(storetest.Events(8))
+	for i, s := range []*Store{one, one, one, other, one, other, one} {
+		err := s.Append(t.Context(), rows[i:i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Count(log.String(), "another node writes its audit events under this one's name"); said != min(i/4, 1) {
+			t.Errorf("after %d rows it has said so %d times: %s", i+1, said, log.String())
+		}
+	}
+}
+
 func TestStore_WhatComesAfterRedisWasEmptiedIsFound(t *testing.T) {
 	c := config.Redis{URL: serve(t).URL(), Prefix: "usher:"}
 	writer := openAs(t, c, "node-a", Options{})

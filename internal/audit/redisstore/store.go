@@ -28,6 +28,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -71,6 +72,9 @@ type Store struct {
 	seed   audit.Hasher
 	seeded bool
 	has    uint64 // the newest row that this process brought, or found
+	tried  uint64 // the newest row that it tried to bring
+
+	twin atomic.Bool // that another process writes as this node was said
 
 	stop context.CancelFunc
 	work sync.WaitGroup
