@@ -179,7 +179,7 @@ func readConfig(path string) ([]byte, error) {
 	data, err := readBounded(path)
 	switch {
 	case err != nil:
-		return nil, Faults{{Where: path, Text: "this file cannot be read (" + cause(err) + "); let the user that runs usher read it"}}
+		return nil, Faults{{Where: path, Text: "this file cannot be read (" + cause(err) + "); let the user that runs usher read it, or type commands as that user or as root"}}
 	case len(data) > maxFile:
 		return nil, Faults{{Where: path, Text: "this is larger than 1MiB and hardly a config; name an usher.yaml"}}
 	}

@@ -38,7 +38,7 @@ func TestLoad_AFolderThatIsNotOursToSearchIsPassedOver(t *testing.T) {
 	}
 	// What cannot be told to be missing is not said to be.
 	_, _, err = config.Load(config.Options{Search: []string{"./usher.yaml"}})
-	if err == nil || !strings.Contains(err.Error(), "./usher.yaml: this file cannot be read (permission denied)") {
+	if err == nil || !strings.Contains(err.Error(), "./usher.yaml: this file cannot be read (permission denied)") || !strings.Contains(err.Error(), "or type commands as that user or as root") {
 		t.Errorf("got %v", err)
 	}
 }
