@@ -146,6 +146,9 @@ func lookInto(dir string) (says, remedy string) {
 			}
 		}
 	}
+	if isFull(dir) {
+		return "the disk of " + dir + " is full: nobody can be revoked in the embedded store, and audit events may be lost", "make room on it"
+	}
 	return "", ""
 }
 
@@ -174,21 +177,13 @@ func denied(dir, path string, wanted uint32) (says, remedy string) {
 }
 
 // isFull says whether the disk of dir takes nothing more.
-func isFull(dir string) (is bool) {
-	try := func() {
-		f, err := os.CreateTemp(dir, ".doctor-")
-		if err == nil {
-			_, err = f.Write(make([]byte, 64<<10))
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-		is = errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+func isFull(dir string) bool {
+	f, err := os.CreateTemp(dir, ".try-")
+	if err == nil {
+		_, err = f.Write(make([]byte, 64<<10))
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	if owner, foreign := foreignOwner(dir); foreign {
-		_ = onceAs(owner, try)
-	} else {
-		try()
-	}
-	return is
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func userName(uid int) string {

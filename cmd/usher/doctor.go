@@ -158,8 +158,6 @@ func (d *doctor) dataDir() {
 		d.found("data_dir", ill, "name a folder ("+d.cfg.Where("data_dir")+")", "%s is no folder", dir)
 	case hindered != "":
 		d.found("data_dir", ill, remedy, "%s", hindered)
-	case isFull(dir):
-		d.found("data_dir", ill, "make room on it", "the disk of %s is full: nobody can be revoked in the embedded store, and audit events may be lost", dir)
 	case info.Mode().Perm()&0o077 != 0:
 		d.found("data_dir", doubt, "chmod 0700 "+dir, "%s is open to other users of this machine, and what it holds is not for them", dir)
 	default:

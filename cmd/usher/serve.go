@@ -49,10 +49,10 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	}
 	n, err := start(ctx, cfg, s, log)
 	defer n.stop()
-	if says, remedy := hindrance(cfg.DataDir); err != nil && says != "" {
-		return fmt.Errorf("%w: %s: %s", err, says, remedy)
-	}
 	if err != nil {
+		if says, remedy := hindrance(cfg.DataDir); says != "" {
+			err = fmt.Errorf("%w: %s: %s", err, says, remedy)
+		}
 		return err
 	}
 	go n.reloadOn(ctx, hangup, c.Config)
