@@ -3,6 +3,7 @@
 package intake
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,6 +46,9 @@ func (q Request) Revocation(cfg *config.Config, actor string, now time.Time) (r 
 	if r, err = revocation.Prepare(r, now); err != nil {
 		return r, nil, err
 	}
+	if issuerOf(r) == anyIssuer {
+		return r, nil, errAnyIssuer
+	}
 	return r, caution(r, cfg), nil
 }
 
@@ -70,18 +74,29 @@ func Revocations(asked []Request, cfg *config.Config, actor string, now time.Tim
 	return rs, cautions, nil
 }
 
+// anyIssuer is how the config says that any iss will do.
+const anyIssuer = "*"
+
+// Such a revocation would be taken for one of everything, and meet nothing.
+var errAnyIssuer = errors.New("the issuer * means any in the config alone: name the iss that the tokens have, and take a leaked key that serves any iss out of the config")
+
 func caution(r revocation.Revocation, cfg *config.Config) (says []string) {
 	if r.Selector == revocation.SelectKey && !r.IssuedBefore.IsZero() {
 		says = append(says, "whoever holds a leaked key can write any iat into a token: with issued_before the key stays usable for forged tokens")
 	}
-	issuer := r.Issuer
-	if r.Selector == revocation.SelectIssuer {
-		issuer = r.Value
-	}
-	if known := issuers(cfg); issuer != "" && !slices.Contains(known, issuer) && !slices.Contains(known, "*") {
+	issuer := issuerOf(r)
+	if known := issuers(cfg); issuer != "" && !slices.Contains(known, issuer) && !slices.Contains(known, anyIssuer) {
 		says = append(says, fmt.Sprintf("no profile accepts tokens of the issuer %q, so this revocation meets none; configured are: %s", issuer, strings.Join(known, ", ")))
 	}
 	return says
+}
+
+// issuerOf is whose tokens a revocation means; empty where it means those of any.
+func issuerOf(r revocation.Revocation) string {
+	if r.Selector == revocation.SelectIssuer {
+		return r.Value
+	}
+	return r.Issuer
 }
 
 func issuers(cfg *config.Config) (names []string) {
@@ -97,8 +112,11 @@ func issuers(cfg *config.Config) (names []string) {
 // onlyIssuer is the issuer that is meant where none is named: the one that is configured.
 func onlyIssuer(cfg *config.Config, s revocation.Selector) (string, error) {
 	known := issuers(cfg)
-	if len(known) == 1 && known[0] != "*" {
+	if len(known) == 1 && known[0] != anyIssuer {
 		return known[0], nil
+	}
+	if n := slices.Index(known, anyIssuer); n >= 0 {
+		known = append(slices.Delete(known, n, n+1), "any other iss that the tokens have")
 	}
 	return "", fmt.Errorf("a %s means something only together with its issuer: name one of the configured (%s)", s, strings.Join(known, ", "))
 }
@@ -117,7 +135,7 @@ func runsOut(raw string, cfg *config.Config, now time.Time) time.Time {
 	var latest time.Time
 	for _, p := range cfg.Profiles {
 		for _, i := range p.Issuers {
-			if i.Iss != t.Claims.Issuer && i.Iss != "*" {
+			if i.Iss != t.Claims.Issuer && i.Iss != anyIssuer {
 				continue
 			}
 			times, problem := t.Claims.Times(token.Timestamps(i.Time.Timestamps))

@@ -107,6 +107,27 @@ func TestIssuer_IsFoundWhereOneIsConfiguredAndAskedForElse(t *testing.T) {
 	}
 }
 
+// Tokens are revoked by the iss that they have. Who names the * of the config, as usher keys list shows it, must not be told
+// that something was revoked.
+func TestIssuer_ThatIsAnyInTheConfigNamesNoTokens(t *testing.T) {
+	cfg := parse(t, "iss: app", `iss: "*"`)
+	for _, q := range []intake.Request{
+		{Selector: revocation.SelectKey, Issuer: "*", Value: "default"}, {Selector: revocation.SelectUser, Issuer: "*", Value: "u"},
+		{Selector: revocation.SelectIssuer, Value: "*"}, {Selector: revocation.SelectIssuer, Issuer: "*"},
+	} {
+		if r, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), "name the iss that the tokens have") {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	if _, _, err := (intake.Request{Selector: revocation.SelectUser, Value: "u"}).Revocation(cfg, "cred:soc", now); err == nil ||
+		!strings.Contains(err.Error(), "(app, any other iss that the tokens have)") {
+		t.Error(err)
+	}
+	if _, says, err := (intake.Request{Selector: revocation.SelectUser, Issuer: "whoever", Value: "u"}).Revocation(cfg, "cred:soc", now); err != nil || len(says) > 0 {
+		t.Error(says, err)
+	}
+}
+
 func TestCautions_AreSaid(t *testing.T) {
 	for _, c := range []struct {
 		q    intake.Request
