@@ -101,6 +101,33 @@ func TestSend_RevokesTheWholeListThoughNobodyIsTold(t *testing.T) {
 	}
 }
 
+// countingDesk says of every second one that it would meet sessions.
+type countingDesk struct {
+	desk
+	largest int
+}
+
+func (d *countingDesk) revoke(_ context.Context, asked []intake.Request, _ bool) ([]deskAnswer, error) {
+	d.largest = max(d.largest, len(asked))
+	answers := make([]deskAnswer, len(asked))
+	for i := range asked {
+		met := i % 2
+		answers[i] = deskAnswer{DryRun: true, Sessions: &met}
+	}
+	return answers, nil
+}
+
+func TestSend_TellsOfALongListThatIsTried(t *testing.T) {
+	d := &countingDesk{}
+	var out, words bytes.Buffer
+	if err := send(t.Context(), d, make([]intake.Request, 300), sending{dryRun: true}, streams{out: &out, err: &words}); err != nil {
+		t.Fatal(err)
+	}
+	if out.Len() > 0 || !strings.Contains(words.String(), "300 would be revoked; 150 of them would meet sessions") || d.largest > dryBatch {
+		t.Errorf("%q, %q, %d at once", out.String(), words.String(), d.largest)
+	}
+}
+
 // A node takes 4 MiB at once, and signs that JSON escapes take six times their place.
 func TestSend_LongValuesGoInSmallerParts(t *testing.T) {
 	asked := make([]intake.Request, 400)
@@ -111,7 +138,7 @@ func TestSend_LongValuesGoInSmallerParts(t *testing.T) {
 	must(t, err)
 	parts := 0
 	for rest := asked; len(rest) > 0; parts++ {
-		part := nextPart(rest)
+		part := nextPart(rest, deskBatch)
 		text, err := json.Marshal(part)
 		must(t, err)
 		if len(part) == 0 || len(text) > 4<<20-1<<10 {

@@ -18,18 +18,19 @@ import (
 )
 
 // deskBatch is how many go into one question: enough that a long list is quick, few enough that its bar moves. Of long
-// values fewer go: a node takes 4 MiB.
+// values fewer go: a node takes 4 MiB. Of a dry run as well: for each of them the audit is searched.
 const (
 	deskBatch = 500
 	deskBytes = 3 << 20
+	dryBatch  = 20
 )
 
-// nextPart is as much of a list as goes into one question.
-func nextPart(asked []intake.Request) []intake.Request {
+// nextPart is as much of a list as goes into one question, most at most.
+func nextPart(asked []intake.Request, most int) []intake.Request {
 	bytes := 0
 	for n, q := range asked {
 		text, _ := json.Marshal(q) // of strings alone
-		if bytes += len(text) + 1; n == deskBatch || n > 0 && bytes > deskBytes {
+		if bytes += len(text) + 1; n == most || n > 0 && bytes > deskBytes {
 			return asked[:n]
 		}
 	}
@@ -53,11 +54,16 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 		defer func() { err = errors.Join(err, out.lost()) }()
 		s.out = out
 	}
+	most := deskBatch
+	if how.dryRun {
+		most = dryBatch
+	}
 	bar := progress(s.err, len(asked))
 	said := map[string]bool{}
 	sent, fresh, pending := 0, 0, false
+	meets, counted := 0, false
 	for from, n := 0, 0; from < len(asked); from += n {
-		part := nextPart(asked[from:])
+		part := nextPart(asked[from:], most)
 		n = len(part)
 		if how.imported {
 			if part = stillRevoking(part, time.Now()); len(part) == 0 {
@@ -81,6 +87,9 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 			if a.New {
 				fresh++
 			}
+			if counted = counted || a.Sessions != nil; a.Sessions != nil && *a.Sessions > 0 {
+				meets++
+			}
 			if !how.json && len(asked) > told {
 				continue
 			}
@@ -90,7 +99,13 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 		}
 	}
 	_ = bar.Finish()
-	if len(asked) > told && !how.dryRun {
+	switch {
+	case len(asked) <= told:
+	case how.dryRun && !counted:
+		fmt.Fprintf(s.err, "%d would be revoked.\n", sent)
+	case how.dryRun:
+		fmt.Fprintf(s.err, "%d would be revoked; %d of them would meet sessions of the last 24 hours (--json tells of each).\n", sent, meets)
+	default:
 		fmt.Fprintf(s.err, "%d revoked: %d new, %d known already.\n", sent, fresh, sent-fresh)
 	}
 	if sent < len(asked) {
