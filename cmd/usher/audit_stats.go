@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ import (
 type auditStatsCmd struct {
 	node
 	auditFilters
-	By      string `help:"What is counted apart: reason, room, issuer, user or ip." default:"reason" placeholder:"WHAT"`
+	By      string `help:"What is counted apart: reason, room, issuer, user or ip; the 50 with most events." default:"reason" placeholder:"WHAT"`
 	Every   string `help:"Span of one count." default:"5m" placeholder:"SPAN"`
 	JSON    bool   `help:"One JSON object per count and line." xor:"form"`
 	CSV     bool   `name:"csv" help:"As CSV, with a head." xor:"form"`
@@ -50,6 +51,7 @@ func (cmd *auditStatsCmd) Run(ctx context.Context, c *commands, s streams) error
 	if err != nil {
 		return err
 	}
+	sayLeftOut(s.err, counts)
 	switch {
 	case cmd.JSON:
 		return writeJSONCounts(s, counts)
@@ -61,6 +63,17 @@ func (cmd *auditStatsCmd) Run(ctx context.Context, c *commands, s streams) error
 		return nil
 	}
 	return draw(screenOf(s.out), newChart(counts, q, now))
+}
+
+// sayLeftOut tells who adds the counts up that there may be more.
+func sayLeftOut(w io.Writer, counts []audit.Count) {
+	keys := map[string]bool{}
+	for _, one := range counts {
+		keys[one.Key] = true
+	}
+	if len(keys) >= audit.MostKeys {
+		fmt.Fprintf(w, "Counted are the %d with most events, others may be left out: narrow the question to see them.\n", len(keys))
+	}
 }
 
 func writeJSONCounts(s streams, counts []audit.Count) error {

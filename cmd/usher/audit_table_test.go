@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +169,21 @@ func TestStats_BarsKeepTheirHeightAndNothingThatHappenedIsBlank(t *testing.T) {
 	}
 	if !strings.Contains(b.String(), "one bar for 5m\n") || !strings.Contains(b.String(), "1001  at most 1000") {
 		t.Errorf("%s", b.String())
+	}
+}
+
+func TestStats_SaysThatKeysMayBeLeftOut(t *testing.T) {
+	for n, want := range map[int]bool{audit.MostKeys - 1: false, audit.MostKeys: true} {
+		tally := audit.StatsQuery{By: "ip", Every: time.Hour}.Tally()
+		for i := range n {
+			tally.Add(0, fmt.Sprint("192.0.2.", i), 1)
+			tally.Add(int64(time.Hour/time.Millisecond), fmt.Sprint("192.0.2.", i), 1)
+		}
+		counts, err := tally.Counts()
+		must(t, err)
+		var words strings.Builder
+		if sayLeftOut(&words, counts); strings.Contains(words.String(), "left out") != want {
+			t.Errorf("of %d keys it says %q", n, words.String())
+		}
 	}
 }

@@ -30,8 +30,8 @@ const (
 // CountSpan is the span of time for which stores keep counts ready.
 const CountSpan = 5 * time.Minute
 
-// mostKeys bounds an answer: of rooms, users and addresses those with most events are shown.
-const mostKeys = 50
+// MostKeys bounds an answer: of rooms, users and addresses those with most events are shown.
+const MostKeys = 50
 
 // mostCounts bounds the memory of one question, about 70 MB: beside it the same process decides who gets in.
 const mostCounts = 250_000
@@ -103,7 +103,7 @@ func (t *Tally) Counts() ([]Count, error) {
 	}
 	slices.SortFunc(keys, func(a, b string) int { return cmp.Or(cmp.Compare(totals[b], totals[a]), cmp.Compare(a, b)) })
 	shown := map[string]bool{}
-	for _, key := range keys[:min(len(keys), mostKeys)] {
+	for _, key := range keys[:min(len(keys), MostKeys)] {
 		shown[key] = true
 	}
 	counts := make([]Count, 0, len(t.counts))

@@ -18,7 +18,7 @@ func TestTally_EndsBeforeItTakesTheMemoryOfTheNode(t *testing.T) {
 	if !tally.Add(1, "0", 1) {
 		t.Error("one more of what is counted takes no room")
 	}
-	if counts, err := tally.Counts(); len(counts) != mostKeys || counts[0].Count != 2 || err != nil {
+	if counts, err := tally.Counts(); len(counts) != MostKeys || counts[0].Count != 2 || err != nil {
 		t.Error(len(counts), err)
 	}
 	if tally.Add(0, "one more", 1) {
