@@ -54,24 +54,29 @@ func (l *Ledger) beat(ctx context.Context) error {
 		return err
 	}
 	l.notice(st)
-	l.weigh(before, st, asked.UnixMilli())
-	return nil
+	if moved := l.weigh(before, st, asked.UnixMilli()); moved {
+		// No context ends a wait that a server has been asked for. The next change does, and a heartbeat is one.
+		_, err = l.store.State(ctx, l.offer(), rand.Text())
+	}
+	return err
 }
 
-// weigh compares where the store stands with where the index was before it was asked.
-func (l *Ledger) weigh(before position, st State, asked int64) {
+// weigh compares where the store stands with where the index was before it was asked, and says whether its history is not
+// the one that we follow any more.
+func (l *Ledger) weigh(before position, st State, asked int64) (moved bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.at.identity.Epoch != before.identity.Epoch || l.at.run != before.run:
-		return // moved on meanwhile; the next beat tells
+	case l.at.identity.Epoch != before.identity.Epoch || l.at.run != before.run: // moved on meanwhile; the next beat tells
 	case st.Epoch != before.identity.Epoch || st.Run != before.run || st.Seq < before.seq:
 		l.wake()
+		return true
 	case l.at.seq >= st.Seq:
 		l.current(asked)
 	case l.awaiting.seq == 0:
 		l.awaiting = awaited{seq: st.Seq, at: asked}
 	}
+	return false
 }
 
 // heard notes a heartbeat that came back through the store.

@@ -115,7 +115,7 @@ func (l *Ledger) FeedKeys(names []Name, m *Marks) []Name { return l.feed.lock.of
 func (l *Ledger) Revoke(ctx context.Context, rs []Revocation) (Written, error) {
 	w, err := l.store.Revoke(ctx, rs)
 	if err == nil {
-		l.awaitApplied(ctx, w.Seq)
+		l.awaitApplied(ctx, w.Seq, w.Outcomes...)
 	}
 	return w, err
 }
@@ -130,16 +130,21 @@ func (l *Ledger) Lift(ctx context.Context, id Key, actor string) (Revocation, Wr
 }
 
 // awaitApplied waits until the index has followed to seq, but not for long: a node that cannot follow must not hold up
-// the answer to a revocation that stands.
-func (l *Ledger) awaitApplied(ctx context.Context, seq uint64) {
+// the answer to a revocation that stands. Where it came to seq and does not have what was revoked, that is the number of
+// another history: the store was emptied since the last heartbeat, and the next one is due now.
+func (l *Ledger) awaitApplied(ctx context.Context, seq uint64, revoked ...Outcome) {
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	for {
+	for asked := false; ; {
 		l.mu.Lock()
 		there, changed := l.at.seq >= seq, l.applied
 		l.mu.Unlock()
-		if there {
+		if there && l.has(revoked) {
 			return
+		}
+		if there && !asked {
+			asked = true
+			_ = l.beat(ctx) // it is counted, and the next one tells
 		}
 		select {
 		case <-changed:
@@ -147,6 +152,15 @@ func (l *Ledger) awaitApplied(ctx context.Context, seq uint64) {
 			return
 		}
 	}
+}
+
+func (l *Ledger) has(revoked []Outcome) bool {
+	for _, o := range revoked {
+		if !l.index.covers(o.Revocation.Entry()) {
+			return false
+		}
+	}
+	return true
 }
 
 // Claim claims a token id for the session owner, once for the whole fleet. A claim that is not the first names the

@@ -188,3 +188,30 @@ func TestChanges_AreNotWaitedForFromAServerThatIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What only the emptied store had would be let in until the next heartbeat, and be lost where it is emptied once more.
+func TestRevoke_IntoAStoreThatWasEmptiedIsInTheIndexOfTheNode(t *testing.T) {
+	server := redistest.Serve(t)
+	admin := redistest.Direct(t, server)
+	store := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+	const seldom = 5 * time.Second
+	node := revocation.Open(store, revocation.Options{Heartbeat: seldom})
+	t.Cleanup(func() { node.Close() })
+	<-node.Loaded()
+	for _, jtis := range [][]string{{"a", "b", "c"}, {"d"}, {"e"}} {
+		for _, jti := range jtis {
+			if _, err := node.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, jti)}); err != nil {
+				t.Fatal(err)
+			}
+			storetest.Within(t, seldom-time.Second, jti+" is in the index", func() bool { return indexed(node, jti) })
+		}
+		if err := admin.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, jti := range []string{"a", "b", "c", "d", "e"} {
+		if !indexed(node, jti) {
+			t.Errorf("%s is lost", jti)
+		}
+	}
+}
