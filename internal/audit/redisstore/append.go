@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -64,6 +65,7 @@ func (s *Store) stillHas(ctx context.Context, next uint64) error {
 	}
 	had, tried := s.took(last), s.tries(next)
 	if last < had {
+		s.wrote(place{}, 0)
 		return audit.ErrLost
 	}
 	if had > 0 && last > tried && s.twin.CompareAndSwap(false, true) {
@@ -112,8 +114,15 @@ func (s *Store) appendChunk(ctx context.Context, hasher audit.Hasher, p place, r
 	for len(rows) > 0 {
 		keys, args := s.call(hasher, p, rows)
 		done, err := appendScript.Run(ctx, s.client, keys, args...).Text()
-		if err != nil || done == "" {
+		if err != nil {
 			return err
+		}
+		if done == "" {
+			s.wrote(p, rows[len(rows)-1].K)
+			return nil
+		}
+		if left, lost := strings.CutPrefix(done, "lost"); lost {
+			return s.lost(ctx, p, left)
 		}
 		k, err := strconv.ParseUint(done, 16, 64)
 		if err != nil {
@@ -126,10 +135,48 @@ func (s *Store) appendChunk(ctx context.Context, hasher audit.Hasher, p place, r
 	return nil
 }
 
+// wrote notes the newest row of a place; expected gives it, where it was this process that wrote there last.
+func (s *Store) wrote(p place, k uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.newest, s.newestK = p, k
+}
+
+func (s *Store) expected(p place) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.newest != p {
+		return ""
+	}
+	return hex16(s.newestK)
+}
+
+// lost is ErrLost, of rows that went after this batch was begun: what is left of the hour ends with the key left.
+func (s *Store) lost(ctx context.Context, p place, left string) error {
+	end := firstK(p.hour) - 1
+	if left != "" {
+		k, err := strconv.ParseUint(left, 16, 64)
+		if err != nil {
+			return fmt.Errorf("the position %q is none: %w", left, err)
+		}
+		end = k
+	}
+	last, err := s.Last(ctx)
+	if err == nil && last > end {
+		err = s.client.Set(ctx, s.base+"last:"+s.opt.Writer, end, 0).Err()
+	}
+	if err != nil {
+		return err
+	}
+	s.wrote(place{}, 0)
+	s.took(min(last, end))
+	return audit.ErrLost
+}
+
 // call makes the script's keys and arguments.
 func (s *Store) call(hasher audit.Hasher, p place, rows []audit.Row) ([]string, []any) {
 	keys := []string{s.key(p, "p"), s.stream(p, classAllowed), s.stream(p, classOther), s.key(p, "c")}
-	args := make([]any, 6, 6+3*len(rows)+64)
+	args := make([]any, 7, 7+3*len(rows)+64)
 	var counts tally
 	var buckets terms
 	for _, row := range rows {
@@ -154,7 +201,7 @@ func (s *Store) call(hasher audit.Hasher, p place, rows []audit.Row) ([]string, 
 	}
 	args[0] = s.expiry(p.hour)
 	args[1], args[2] = hex16(rows[0].K), hex16(rows[len(rows)-1].K)
-	args[3], args[4], args[5] = len(rows), len(counts.list), len(buckets.used)
+	args[3], args[4], args[5], args[6] = len(rows), len(counts.list), len(buckets.used), s.expected(p)
 	return keys, args
 }
 

@@ -76,6 +76,9 @@ type Store struct {
 
 	twin atomic.Bool // that another process writes as this node was said
 
+	newest  place // where this process wrote last, and its newest row there
+	newestK uint64
+
 	stop context.CancelFunc
 	work sync.WaitGroup
 }

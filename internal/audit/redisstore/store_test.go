@@ -1,11 +1,14 @@
 package redisstore
 
 import (
+	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/usher-im/usher/internal/audit"
@@ -117,5 +120,66 @@ func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
 	}
 	if err != nil || counted != int64(recorded) {
 		t.Errorf("%d events are counted, want %d, %v", counted, recorded, err)
+	}
+}
+
+// emptying is a hook that empties Redis once, right before a command.
+type emptying struct {
+	command string
+	redis   *redis.Client
+	armed   atomic.Bool
+}
+
+func (h *emptying) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *emptying) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *emptying) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == h.command && h.armed.CompareAndSwap(true, false) {
+			if err := h.redis.FlushAll(ctx).Err(); err != nil {
+				return err
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func TestPipeline_BringsAgainWhatRedisLosesWhileItIsWrittenTo(t *testing.T) {
+	for _, command := range []string{"zadd", "evalsha", "set"} {
+		t.Run("before "+command, func(t *testing.T) {
+			server := serve(t)
+			hook := &emptying{command: command, redis: redistest.Direct(t, server)}
+			s := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "node-1", Options{Now: time.Now})
+			s.client.AddHook(hook)
+			p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			recorded := 0
+			record := func(n int) {
+				t.Helper()
+				for range n {
+					now := time.Now()
+					p.Record(audit.Event{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow, UserID: "u"})
+				}
+				recorded += n
+				if err := p.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			record(300)
+			hook.armed.Store(true)
+			record(1)
+			record(1)
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if all := pagesOf(t, s, audit.Query{User: "u", Limit: 100}); len(all) != recorded || hook.armed.Load() {
+				t.Errorf("%d events are found, want %d", len(all), recorded)
+			}
+		})
 	}
 }

@@ -1,17 +1,21 @@
 -- Takes rows of one writer and one hour, all of them or none: a batch whose answer was lost is sent again, and must not
 -- count twice. Keys are compared as 16 hex digits, since Lua's numbers do not hold 64 bits.
 --   KEYS  position, allowed stream, other stream, counters, buckets…
---   ARGV  expiry (Unix seconds), first key, last key, number of rows, counters and buckets;
+--   ARGV  expiry (Unix seconds), first key, last key, number of rows, counters and buckets, the last key that must be
+--         there (or empty);
 --         then for each row  1 or 2 (which stream), id, packed event;
 --         for each counter   field, number;
 --         for each bucket    bytes to append
 local expiry, first, last = ARGV[1], ARGV[2], ARGV[3]
 local rows, counters, buckets = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local done = redis.call('HGET', KEYS[1], 'k')
+if (done or '') < ARGV[7] then
+  return 'lost' .. (done or '') -- rows that would come before these: once these are there, nobody can bring them again
+end
 if done and done >= first then
   return done
 end
-local at, bytes = 7, { 0, 0 }
+local at, bytes = 8, { 0, 0 }
 for _ = 1, rows do
   local class = tonumber(ARGV[at])
   redis.call('XADD', KEYS[1 + class], ARGV[at + 1], 'e', ARGV[at + 2])
