@@ -69,12 +69,12 @@ type running struct {
 	log      *slog.Logger
 	release  func()
 	redis    *redisconn.Client // nil: embedded
-	ledger   *revocation.Ledger
 	events   audit.Store
 	reader   *audit.Reader
 	pipeline *audit.Pipeline
 	sink     *audit.Sink // nil: none
 	witness  witness
+	ledger   *revocation.Ledger
 	unwatch  func()
 	rules    atomic.Pointer[rules]
 	started  *config.Config
@@ -110,10 +110,11 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	if n.redis, err = connect(cfg); err != nil {
 		return n, &failure{exitUsage, err}
 	}
-	if n.ledger, err = openLedger(ctx, cfg, n.redis, log, n.witness.saw); err != nil {
+	// First, and closed last: it is to record what commands do to the embedded store from now on.
+	if err = n.openAudit(ctx, cfg, s.out); err != nil {
 		return n, err
 	}
-	if err = n.openAudit(ctx, cfg, s.out); err != nil {
+	if n.ledger, err = openLedger(ctx, cfg, n.redis, log, n.witness.saw); err != nil {
 		return n, err
 	}
 	if n.redis == nil { // in a fleet the command records itself
@@ -270,14 +271,14 @@ func (n *running) stop() {
 		r.close()
 	}
 	n.unwatch()
+	if n.ledger != nil {
+		n.complain("revocation store", n.ledger.Close())
+	}
 	if n.pipeline != nil {
 		n.complain("audit", n.pipeline.Close(ctx))
 	}
 	if n.events != nil {
 		n.complain("audit store", n.events.Close())
-	}
-	if n.ledger != nil {
-		n.complain("revocation store", n.ledger.Close())
 	}
 	if n.redis != nil {
 		n.complain("connection to Redis", n.redis.Close())

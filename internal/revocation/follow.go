@@ -121,11 +121,7 @@ func (l *Ledger) apply(changes []Change) error {
 		return err
 	}
 	l.feed.add(steps)
-	if l.opt.Seen != nil {
-		for _, c := range steps {
-			l.opt.Seen(c)
-		}
-	}
+	l.tell(steps)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = at
@@ -136,6 +132,15 @@ func (l *Ledger) apply(changes []Change) error {
 	close(l.applied)
 	l.applied = make(chan struct{})
 	return err
+}
+
+func (l *Ledger) tell(steps []Change) {
+	if l.opt.Seen == nil {
+		return
+	}
+	for _, c := range steps {
+		l.opt.Seen(c)
+	}
 }
 
 // advance applies changes to an index and moves the position with them. Numbers are dense: one that is skipped is a

@@ -16,7 +16,8 @@ type Options struct {
 	Now    func() time.Time
 	// Heartbeat is how often the store is asked where it stands; 0 is a second.
 	Heartbeat time.Duration
-	// Seen is told of each change that is followed, those made by this node too. It must not block.
+	// Seen is told of each change that is followed, those made by this node too, and those made while the index is loaded.
+	// It must not block.
 	Seen func(Change)
 	// AskTimeout bounds a decision that asks the store itself; 0 is 500 ms. A claim may take twice as long, since it is
 	// written: together that is less than the two seconds that the shim waits.

@@ -226,6 +226,47 @@ func TestJudge_WaitsForTheIndexToBeLoaded(t *testing.T) {
 	}
 }
 
+// shut is a store whose snapshot waits, and says that it does.
+type shut struct {
+	revocation.Store
+	asked, gate chan struct{}
+}
+
+func (s *shut) Snapshot(ctx context.Context, yield func([]revocation.Entry) error) error {
+	close(s.asked)
+	<-s.gate
+	return s.Store.Snapshot(ctx, yield)
+}
+
+func TestLedger_TellsOfWhatIsRevokedWhileItLoads(t *testing.T) {
+	s := &shut{store(t), make(chan struct{}), make(chan struct{})}
+	revoke := func(jti string) {
+		t.Helper()
+		if _, err := s.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, jti)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke("before")
+	seen := make(chan string, 10)
+	l := revocation.Open(s, revocation.Options{Seen: func(c revocation.Change) { seen <- c.Revocation.Value }})
+	t.Cleanup(func() { l.Close() })
+	<-s.asked
+	revoke("meanwhile")
+	close(s.gate)
+	<-l.Loaded()
+	revoke("after")
+	for _, want := range []string{"meanwhile", "after"} {
+		select {
+		case got := <-seen:
+			if got != want {
+				t.Errorf("was told of %s, want %s", got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("was never told of %s", want)
+		}
+	}
+}
+
 func TestFeed_LiftsAreNotTold(t *testing.T) {
 	l := storetest.Ledger(t, store(t))
 	lines := l.Feed().Subscribe(t.Context(), "")

@@ -96,7 +96,8 @@ func (l *Ledger) load(ctx context.Context, st State, putBack bool) error {
 		return errMoved
 	}
 	at := position{identity: st.Identity, run: st.Run, seq: st.Seq, tag: st.Tag}
-	if err := l.advanceTo(ctx, next, &at, end.Seq); err != nil {
+	meanwhile, err := l.advanceTo(ctx, next, &at, end.Seq)
+	if err != nil {
 		return err
 	}
 	before, err := l.store.Changes(ctx, at.seq-min(at.seq, feedBefore), 0)
@@ -104,6 +105,7 @@ func (l *Ledger) load(ctx context.Context, st State, putBack bool) error {
 		return err
 	}
 	l.takeOver(next, at, before, asked)
+	l.tell(meanwhile)
 	if read >= collectEvery {
 		debug.FreeOSMemory()
 	}
@@ -119,21 +121,22 @@ const collectEvery = 200_000
 // was restarted misses nothing.
 const feedBefore = 1000
 
-func (l *Ledger) advanceTo(ctx context.Context, x *Index, at *position, seq uint64) error {
+func (l *Ledger) advanceTo(ctx context.Context, x *Index, at *position, seq uint64) (all []Change, err error) {
 	for at.seq < seq {
 		changes, err := l.store.Changes(ctx, at.seq, 0)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		steps, err := l.advance(x, at, changes)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(steps) == 0 {
-			return errGap
+			return nil, errGap
 		}
+		all = append(all, steps...)
 	}
-	return nil
+	return all, nil
 }
 
 func (l *Ledger) takeOver(next *Index, at position, before []Change, asked int64) {
