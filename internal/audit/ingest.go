@@ -34,6 +34,8 @@ const (
 	// spillMost is how long the spill of a quiet node keeps rows that the store has, no longer than audit.retention.
 	spillMost = 24 * time.Hour
 	lookEvery = time.Minute
+	// lossEvery is how often the spill is read from its beginning at most.
+	lossEvery = time.Second
 )
 
 func newIngester(p *Pipeline) *ingester {
@@ -158,6 +160,7 @@ func (g *ingester) deliver(ctx context.Context, rows []Row) bool {
 		return false
 	}
 	if g.anew {
+		wait(ctx, lossEvery)
 		g.reader.close()
 		g.reader, g.anew = spillReader{s: g.p.spill}, false
 		return true
@@ -205,6 +208,7 @@ func (g *ingester) retry(ctx context.Context, f func(context.Context) error) boo
 		}
 		g.known = false
 		if errors.Is(err, ErrLost) {
+			wait(ctx, commitEvery)
 			continue
 		}
 		g.p.storeErrors.Add(1)

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -181,5 +182,30 @@ func TestPipeline_BringsAgainWhatRedisLosesWhileItIsWrittenTo(t *testing.T) {
 				t.Errorf("%d events are found, want %d", len(all), recorded)
 			}
 		})
+	}
+}
+
+// What waited for longer than it is kept expires as it comes; that is no loss, and holds nothing up.
+func TestPipeline_GoesOnBehindWhatHasExpired(t *testing.T) {
+	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: "usher:"}, "node-1", Options{Now: time.Now, Retention: time.Hour})
+	p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, at := range []time.Time{time.Now().Add(-5 * time.Hour), time.Now()} {
+		for range 3 * chunkRows {
+			p.Record(audit.Event{Time: at, ID: audit.NewID(at), Kind: audit.Decision, Verdict: audit.Allow, UserID: fmt.Sprint(n)})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := p.Flush(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if all := pagesOf(t, s, audit.Query{User: "1", Limit: 100}); len(all) != 3*chunkRows {
+		t.Errorf("%d events are found, want %d", len(all), 3*chunkRows)
 	}
 }

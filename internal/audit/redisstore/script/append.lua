@@ -9,8 +9,10 @@
 local expiry, first, last = ARGV[1], ARGV[2], ARGV[3]
 local rows, counters, buckets = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local done = redis.call('HGET', KEYS[1], 'k')
-if (done or '') < ARGV[7] then
-  return 'lost' .. (done or '') -- rows that would come before these: once these are there, nobody can bring them again
+-- Rows that would come before these are gone, and not because their time was over: once these are there, nobody can bring
+-- them again.
+if (done or '') < ARGV[7] and tonumber(redis.call('TIME')[1]) < tonumber(expiry) then
+  return 'lost' .. (done or '')
 end
 if done and done >= first then
   return done
