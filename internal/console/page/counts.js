@@ -1,12 +1,13 @@
 
 // Decisions over time, as bars, and by reason. They are counted when they are looked at: with filters that takes the store a while.
 
-const units = { s: 1, m: 60, h: 3600, d: 86400 };
+const units = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
 
-// moment is when a filter's since or until was, in milliseconds; NaN where only usher can tell.
+// moment is when a filter's since or until was, in milliseconds, as usher reads it: a time without a zone is UTC.
 function moment(text) {
-	const ago = /^(\d+)([smhd])$/.exec(text);
-	return ago ? Date.now() - ago[1] * units[ago[2]] * 1000 : Date.parse(text);
+	if (text === "now") return Date.now();
+	if (!/^([\d.]+[smhdw])+$/.test(text)) return Date.parse(/^\S+[T ][\d:.]+$/.test(text) ? text.replace(" ", "T") + "Z" : text);
+	return Date.now() - 1000 * [...text.matchAll(/([\d.]+)([smhdw])/g)].reduce((sum, [, number, unit]) => sum + number * units[unit], 0);
 }
 
 function counts(now, signal) {

@@ -33,6 +33,7 @@ func TestTimes_AreReadAsPeopleWriteThem(t *testing.T) {
 		"": {}, "now": now, "2h": now.Add(2 * time.Hour), "1h30m": now.Add(90 * time.Minute), "7d": now.Add(7 * 24 * time.Hour), "1w": now.Add(7 * 24 * time.Hour),
 		"2026-11-25": now.Add(14 * time.Hour), "2026-11-24T12:00:00+01:00": now.Add(time.Hour), "2026-11-24 11:00:00": now.Add(time.Hour), " 2026-11-24T11:00 ": now.Add(time.Hour),
 	} {
+		"2026-11-24 11:00:00.000Z": now.Add(time.Hour), // as lists show it
 		if got, err := intake.ParseTime(text, now, +1); err != nil || !got.Equal(want) {
 			t.Errorf("%q is read as %s, %v; want %s", text, got, err, want)
 		}
