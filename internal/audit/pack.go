@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"regexp"
 	"unicode/utf8"
 
 	"github.com/oklog/ulid/v2"
@@ -205,6 +206,12 @@ func Cut(v string) string {
 	}
 	return string(appendField(nil, 0, v)[3:])
 }
+
+// substitute is what Cut leaves of a long text, and what Pseudonyms puts in place of a value.
+var substitute = regexp.MustCompile("…[0-9a-f]{16}$|^" + pseudonymMark + "[a-z2-7]{24}$")
+
+// Substitute says that an event keeps v in place of a value that is not known from it.
+func Substitute(v string) bool { return substitute.MatchString(v) }
 
 // appendAddress writes an address by its bytes, so that one address has one spelling (::ffff:192.0.2.1 is 192.0.2.1).
 func appendAddress(dst []byte, ip string) []byte {

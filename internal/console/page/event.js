@@ -20,11 +20,15 @@ function told(event) {
 	return make("div", { class: "story " + (event.verdict || "") }, lines.map((line) => make("p", {}, line)));
 }
 
+// unfit: no token has this value, for the audit keeps it in place of one (a pseudonym, what is left of a long text), or no
+// form can hold it. Revoking by it would meet nothing, or somebody else.
+const unfit = (value) => /^p1:[a-z2-7]{24}$|…[0-9a-f]{16}$|[\r\n]/.test(value);
+
 // leads are the ways on: what else there is of the same, and what can be revoked by what the event names.
 function leads(event) {
 	const more = [["session", event.session, "session"], ["fingerprint", event.fingerprint, "token"], ["user", event.user_id, "user"], ["room", event.room, "room"], ["ip", event.remote_ip, "address"]]
-		.filter(([, value]) => value).map(([name, value, label]) => make("a", { href: address("events", { [name]: value, since: "7d" }) }, "All of this " + label));
-	const of = (selector, value, label) => value && make("a", { href: address("revocations", { selector, value, ...(["jti", "user", "kid"].includes(selector) && { issuer: event.issuer }) }) }, label);
+		.filter(([, value]) => value).map(([name, value, label]) => make("a", { href: address("events", { [name]: value, ...(name === "room" && event.tenant && { tenant: event.tenant }), since: "7d" }) }, "All of this " + label));
+	const of = (selector, value, label) => value && ![value, selector === "token" ? "" : event.issuer].some(unfit) && make("a", { href: address("revocations", { selector, value, ...(selector !== "token" && { issuer: event.issuer }) }) }, label);
 	const revoke = event.kind !== "decision" ? [] : [of("token", event.fingerprint, "Revoke this token…"),
 		...(event.proven ? [of("jti", event.jti, "Revoke this jti…"), of("user", event.user_id, "Revoke this user's tokens…")] : [])].filter(Boolean);
 	const cause = [event.revocation_id && make("a", { href: "#/revocation/" + event.revocation_id }, "The revocation"),

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/token"
@@ -83,6 +84,9 @@ var errAnyIssuer = errors.New("the issuer * means any in the config alone: name 
 func caution(r revocation.Revocation, cfg *config.Config) (says []string) {
 	if r.Selector == revocation.SelectKey && !r.IssuedBefore.IsZero() {
 		says = append(says, "whoever holds a leaked key can write any iat into a token: with issued_before the key stays usable for forged tokens")
+	}
+	if (r.Selector == revocation.SelectUser || r.Selector == revocation.SelectJTI) && audit.Substitute(r.Value) {
+		says = append(says, "the value is what the audit keeps in place of one, a pseudonym or what is left of a long text: no token has it, so this revocation meets none. Revoke by the value itself, or by the fingerprint of a row")
 	}
 	issuer := issuerOf(r)
 	if known := issuers(cfg); issuer != "" && !slices.Contains(known, issuer) && !slices.Contains(known, anyIssuer) {

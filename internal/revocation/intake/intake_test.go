@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/revocation"
 	"github.com/usher-im/usher/internal/revocation/intake"
@@ -32,8 +33,8 @@ func TestTimes_AreReadAsPeopleWriteThem(t *testing.T) {
 	for text, want := range map[string]time.Time{
 		"": {}, "now": now, "2h": now.Add(2 * time.Hour), "1h30m": now.Add(90 * time.Minute), "7d": now.Add(7 * 24 * time.Hour), "1w": now.Add(7 * 24 * time.Hour),
 		"2026-11-25": now.Add(14 * time.Hour), "2026-11-24T12:00:00+01:00": now.Add(time.Hour), "2026-11-24 11:00:00": now.Add(time.Hour), " 2026-11-24T11:00 ": now.Add(time.Hour),
-	} {
 		"2026-11-24 11:00:00.000Z": now.Add(time.Hour), // as lists show it
+	} {
 		if got, err := intake.ParseTime(text, now, +1); err != nil || !got.Equal(want) {
 			t.Errorf("%q is read as %s, %v; want %s", text, got, err, want)
 		}
@@ -137,6 +138,9 @@ func TestCautions_AreSaid(t *testing.T) {
 		{intake.Request{Selector: revocation.SelectKey, Value: "2026-a", IssuedBefore: "now"}, "can write any iat"},
 		{intake.Request{Selector: revocation.SelectJTI, Issuer: "typo", Value: "x"}, "no profile accepts"},
 		{intake.Request{Selector: revocation.SelectIssuer, Value: "typo"}, "no profile accepts"},
+		{intake.Request{Selector: revocation.SelectUser, Value: audit.NewPseudonyms([]byte("key")).User("ada")}, "in place of one"},
+		{intake.Request{Selector: revocation.SelectJTI, Value: audit.Cut(strings.Repeat("long", 99))}, "in place of one"},
+		{intake.Request{Selector: revocation.SelectUser, Value: "p1:ada…"}, ""},
 		{intake.Request{Selector: revocation.SelectKey, Value: "2026-a"}, ""},
 	} {
 		_, says, err := c.q.Revocation(parse(t, "iss: app"), "cred:soc", now)
