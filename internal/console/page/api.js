@@ -6,7 +6,10 @@ const reasons = JSON.parse(byID("reasons").textContent);
 
 const session = {
 	get credential() { return sessionStorage.getItem("credential") || ""; },
-	set credential(secret) { if (secret) sessionStorage.setItem("credential", secret); else sessionStorage.removeItem("credential"); },
+	set credential(secret) {
+		if (secret) sessionStorage.setItem("credential", secret);
+		else sessionStorage.removeItem("credential");
+	},
 };
 
 // Unheard is what a view shows when it got no answer; its message is for people.
@@ -30,18 +33,30 @@ async function request(method, path, body, signal) {
 	throw new Unheard(problem.detail || "usher answered " + response.status + ".", response.status);
 }
 
-async function ask(method, path, body, signal) { return (await request(method, path, body, signal)).json(); }
+async function ask(method, path, body, signal) {
+	const response = await request(method, path, body, signal);
+	return response.json().catch((error) => { throw error.name === "AbortError" ? error : new Unheard("usher's answer broke off."); });
+}
 
 const withParameters = (path, parameters) => Object.keys(parameters).length ? path + "?" + new URLSearchParams(parameters) : path;
 
-// follow hands over what is decided from now on, one event after the other, until signal ends it or the node does. The
-// browser's own reader of server-sent events sends no credential.
-async function follow(path, signal, take) {
+// A stream says every 5 s that it lives; one that is silent for so long is dead, though nobody has closed it.
+const longestSilence = 20000;
+
+// follow hands over what is decided from now on, one event after the other, until signal ends it or the node does; begun
+// is called when it has. The browser's own reader of server-sent events sends no credential.
+async function follow(path, signal, begun, take) {
 	const response = await request("GET", path, undefined, signal);
 	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+	const unheard = (how) => new Unheard(how + ": new decisions are not shown any more. Switch them on again to see those that were missed, too.");
+	begun();
 	for (let rest = ""; ;) {
-		const { value, done } = await reader.read();
-		if (done) throw new Unheard("The node has ended the stream.");
+		let silence;
+		const { value, done } = await Promise.race([
+			reader.read().catch((error) => { throw error.name === "AbortError" ? error : unheard("The connection broke"); }),
+			new Promise((_, reject) => { silence = setTimeout(() => reject(unheard("Nothing is heard from the node")), longestSilence); }),
+		]).finally(() => clearTimeout(silence));
+		if (done) throw unheard("The node has ended the stream");
 		const lines = (rest + value).split("\n");
 		rest = lines.pop();
 		for (const line of lines) if (line.startsWith("data: ")) take(JSON.parse(line.slice(6)));

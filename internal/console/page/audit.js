@@ -27,7 +27,7 @@ function filters(kinds, now) {
 		["host", "Host"], ["profile", "Profile"], ["node", "Node"], ["session", "Session"]];
 	return make("form", { class: "filters", onsubmit: (submit) => { submit.preventDefault(); go(kinds ? "events" : "decisions", filled(submit.target)); } },
 		kinds ? field("kind", "Kind", now.kind, { options: ["", "decision", "revocation", "lift", "ejection", "admin"] }) : "",
-		field("since", "Since", now.since, span), field("until", "Until", now.until, span),
+		field("since", "Since (UTC)", now.since, span), field("until", "Until (UTC)", now.until, span),
 		field("verdict", "Verdict", now.verdict, { options: ["", ...Object.keys(verdictNames)] }),
 		field("reason", "Reason", now.reason, { options: ["", ...Object.keys(reasons).sort()] }),
 		field("room", "Room", now.room), field("user", "User", now.user), field("ip", "Address", now.ip, { size: 14 }),
@@ -40,41 +40,56 @@ function filters(kinds, now) {
 
 async function showEvents(view, signal, kinds, parameters) {
 	const now = { since: "1h", ...parameters };
-	const list = table(eventColumns, kinds ? "Events" : "Decisions");
-	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => load(older.value)) }, "Older ones");
+	const list = table(eventColumns, kinds ? "Events" : "Decisions", (event) => event.id);
+	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => busy(older, () => load(older.value))) }, "Older ones");
 	const none = make("p", { class: "faint", hidden: true }, "Nothing in this time fits these filters.");
 	const live = make("label", { class: "check" }, make("input", { type: "checkbox", onchange: (change) => guarded(() => watch(change.target)) }), "Show new ones as they come");
 	view.append(filters(kinds, now), kinds ? "" : counts(now, signal), kinds || now.until ? "" : live, list.element, none, make("div", { class: "actions" }, older));
 
+	const loads = latest(signal);
+	let before = {}; // where rows fell off the end, older ones are asked for by their time
+
 	async function load(cursor) {
-		older.disabled = true;
-		try {
-			// A page may be empty and still have a next: the search goes on until there is something to see.
-			for (let next = cursor; ;) {
-				const page = await ask("GET", withParameters(kinds ? "/v1/events" : "/v1/decisions", { ...now, limit: 100, ...(next && { cursor: next }) }), undefined, signal);
-				list.add(page.items);
-				next = older.value = page.next || "";
-				older.hidden = !next;
-				if (page.items.length || !next) break;
-			}
-		} finally { older.disabled = false; }
-		none.hidden = list.body.rows.length > 0;
+		const current = loads();
+		// A page may be empty and still have a next: the search goes on until there is something to see.
+		for (let next = cursor; ;) {
+			const page = await ask("GET", withParameters(kinds ? "/v1/events" : "/v1/decisions", { ...now, ...before, limit: 100, ...(next && { cursor: next }) }), undefined, current);
+			list.add(page.items);
+			next = older.value = page.next || "";
+			older.hidden = !next;
+			if (page.items.length || !next) break;
+		}
+		none.hidden = list.size > 0;
 	}
 
-	let following;
+	// What was decided while nobody followed is asked for once more, or the list would have a gap.
+	function reload() {
+		list.clear();
+		before = {};
+		older.hidden = true;
+		return load();
+	}
+
+	const follows = latest(signal);
 	async function watch(box) {
-		following?.abort();
+		const current = follows();
 		if (!box.checked) return;
-		following = new AbortController();
 		const { since, ...rest } = now;
 		try {
-			await follow(withParameters("/v1/decisions/stream", rest), AbortSignal.any([signal, following.signal]), (event) => {
+			await follow(withParameters("/v1/decisions/stream", rest), current, () => guarded(reload), (event) => {
 				list.addFirst(event);
 				none.hidden = true;
-				if (list.body.rows.length > 1000) list.body.lastChild.remove();
+				if (list.size <= 1000) return;
+				list.drop(list.last);
+				before = { until: new Date(Date.parse(list.last.time) + 1).toISOString() };
+				older.value = "";
+				older.hidden = false;
 			});
 		} catch (error) {
-			if (error.name !== "AbortError") box.checked = false;
+			if (error.name !== "AbortError") {
+				box.checked = false;
+				follows();
+			}
 			throw error;
 		}
 	}

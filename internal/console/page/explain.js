@@ -3,7 +3,7 @@
 
 async function showExplain(view, signal) {
 	const answer = make("div");
-	const form = make("form", { "aria-label": "Explain", onsubmit: (submit) => { submit.preventDefault(); guarded(run); } },
+	const form = make("form", { "aria-label": "Explain", onsubmit: (submit) => { submit.preventDefault(); guarded(() => busy(form, run)); } },
 		make("label", {}, "Token", make("textarea", { name: "token", autocomplete: "off", spellcheck: "false", required: true })),
 		make("div", { class: "filters" },
 			field("host", "Host that would ask", "", { placeholder: "meet.example.com" }), field("room", "Room's JID", "", { placeholder: "daily@conference.meet.example.com", size: 34 }),
@@ -12,6 +12,7 @@ async function showExplain(view, signal) {
 	view.append(make("h2", {}, "Explain a token"), form, answer);
 
 	async function run() {
+		answer.replaceChildren();
 		const found = await ask("POST", "/v1/explain", filled(form), signal);
 		const checks = table([
 			["Check", (check) => check.name],

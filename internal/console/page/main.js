@@ -42,13 +42,25 @@ function show() {
 	for (const id of ["nav", "find", "leave"]) byID(id).hidden = !session.credential;
 	if (!session.credential) return showSignIn(view);
 	const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-	const [name, id] = path.split("/");
+	const [asked, id] = path.split("/");
+	const name = Object.hasOwn(views, asked) ? asked : "decisions";
 	for (const link of byID("nav").children) {
-		if (link.hash === "#/" + (Object.hasOwn(views, name) ? name : "decisions").replace(/^(event|revocation)$/, "$1s")) link.setAttribute("aria-current", "page");
+		if (link.hash === "#/" + name.replace(/^(event|revocation)$/, "$1s")) link.setAttribute("aria-current", "page");
 		else link.removeAttribute("aria-current");
 	}
 	const { signal } = leaving;
-	guarded(() => (Object.hasOwn(views, name) ? views[name] : views.decisions)(view, signal, Object.fromEntries(new URLSearchParams(query)), id && decodeURIComponent(id)));
+	view.ariaBusy = "true";
+	guarded(() => views[name](view, signal, Object.fromEntries(new URLSearchParams(query)), id && decoded(id)))
+		.finally(() => { if (!signal.aborted) view.ariaBusy = "false"; });
+}
+
+// decoded is what stands in an address; what nobody encoded stays as it is.
+function decoded(text) {
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		return text;
+	}
 }
 
 function showSignIn(view) {
@@ -57,8 +69,9 @@ function showSignIn(view) {
 	form.elements.credential.focus();
 	form.addEventListener("submit", (submit) => {
 		submit.preventDefault();
-		guarded(async () => {
-			session.credential = form.elements.credential.value.trim();
+		guarded(() => busy(form, async () => {
+			const secret = form.elements.credential.value.trim();
+			session.credential = secret;
 			try {
 				await ask("GET", "/v1/revocations?limit=1"); // what both roles may
 			} catch (error) {
@@ -66,7 +79,7 @@ function showSignIn(view) {
 				throw error;
 			}
 			show();
-		});
+		}));
 	});
 }
 
@@ -78,5 +91,8 @@ byID("find").addEventListener("submit", (submit) => {
 	location.hash = "#/event/" + encodeURIComponent((/\(?([\w-]+)\)?\s*$/.exec(id.value) || [])[1] || id.value.trim());
 	submit.target.reset();
 });
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => {
+	show();
+	if (document.activeElement === document.body) byID("view").focus(); // it was on what has gone
+});
 show();

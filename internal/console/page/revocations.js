@@ -16,45 +16,62 @@ async function showRevocations(view, signal, prefilled) {
 		["Ends", (revocation) => when(revocation.expires_at) || "never", "when"],
 		["Reason", (revocation) => shown(revocation.reason)],
 		["By", (revocation) => shown(revocation.actor)],
-		["What to do", (revocation) => [make("a", { href: "#/revocation/" + revocation.id }, "Show"), " ", make("button", { type: "button", onclick: () => guarded(() => lift(revocation)) }, "Lift")]],
-	], "Revocations");
-	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => load(older.value)) }, "Older ones");
+		["What to do", (revocation) => [make("a", { href: "#/revocation/" + revocation.id }, "Show"), " ",
+			make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, () => lift(revocation))) }, "Lift")]],
+	], "Revocations", (revocation) => revocation.id);
+	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => busy(older, () => load(older.value))) }, "Older ones");
 	const none = make("p", { class: "faint", hidden: true }, "Nothing is revoked.");
-	view.append(revokeForm(signal, prefilled, reload), make("h2", {}, "In force"), list.element, none, make("div", { class: "actions" }, older));
+	view.append(revokeForm(signal, prefilled, made), make("h2", {}, "In force"), list.element, none, make("div", { class: "actions" }, older));
 
 	async function load(cursor) {
 		const page = await ask("GET", withParameters("/v1/revocations", { limit: 100, ...(cursor && { cursor }) }), undefined, signal);
 		list.add(page.items);
 		older.value = page.next || "";
 		older.hidden = !page.next;
-		none.hidden = list.body.rows.length > 0;
+		none.hidden = list.size > 0;
 	}
 
-	function reload() {
-		list.body.replaceChildren();
-		return load();
+	function made(revocation) {
+		list.addFirst(revocation);
+		none.hidden = true;
 	}
 
 	async function lift(revocation) {
-		if (await askToLift(revocation)) await reload();
+		if (!await askToLift(revocation)) return;
+		list.drop(revocation);
+		none.hidden = list.size > 0 || !older.hidden;
 	}
 
 	await load();
 }
 
 // said adds what a store that has not kept something safely yet leaves to be thought of.
-const said = (text, answer) => notice([text, ...(answer.replicated ? [] : ["No replica of the store has it yet, or it writes no log."]), ...(answer.cautions || [])].join(" "));
+const said = (text, answer, unsafe) => notice([text, ...(answer.replicated ? [] : ["But no replica of the store has it yet, or the store writes no log: " + unsafe]), ...(answer.cautions || [])].join(" "), !answer.replicated);
+
+// change asks for what changes something. Where no answer comes, it may have been done all the same.
+async function change(method, path, body) {
+	try {
+		return await ask(method, path, body);
+	} catch (error) {
+		if (error instanceof Unheard && !error.status) error.message += " Whether this was done is not known; asking again does no harm.";
+		throw error;
+	}
+}
 
 async function askToLift(revocation) {
 	if (!await confirmed("Lift this revocation?", [named(revocation), "Tokens that only it kept out are let in again."], "Lift")) return false;
-	said("Lifted.", await ask("DELETE", "/v1/revocations/" + revocation.id));
+	said("Lifted.", await change("DELETE", "/v1/revocations/" + revocation.id), "a failure now may bring the revocation back. Look again after one.");
 	return true;
 }
+
+// reach is what a revocation spares, and when it ends.
+const reach = (revocation) => (revocation.issued_before ? `It spares tokens issued from ${when(revocation.issued_before)} on, and ` : "It spares none, and ")
+	+ (revocation.expires_at ? `ends at ${when(revocation.expires_at)}.` : "never ends.");
 
 function revokeForm(signal, prefilled, done) {
 	const meaning = make("p", { class: "faint" });
 	const explain = () => { meaning.textContent = "Denies " + selectors[form.elements.selector.value] + ", and puts out who is inside with one."; };
-	const form = make("form", { class: "filters", "aria-label": "Revoke", onsubmit: (submit) => { submit.preventDefault(); guarded(revoke); }, onchange: explain },
+	const form = make("form", { class: "filters", "aria-label": "Revoke", onsubmit: (submit) => { submit.preventDefault(); guarded(() => busy(form, revoke)); }, onchange: explain },
 		field("selector", "Revoke by", prefilled.selector, { options: Object.keys(selectors) }),
 		field("value", "Value", prefilled.value, { required: true, size: 34 }),
 		field("issuer", "Issuer", prefilled.issuer, { placeholder: "where there are several" }),
@@ -68,13 +85,14 @@ function revokeForm(signal, prefilled, done) {
 		const would = await ask("POST", "/v1/revocations", { ...asked, dry_run: true }, signal);
 		const met = would.sessions === undefined ? "How many sessions it would meet, the audit cannot say."
 			: `Since ${when(would.since)} it would have met ${would.at_least ? "at least " : ""}${would.sessions} session${would.sessions === 1 ? "" : "s"}.`;
-		if (!await confirmed("Revoke?", [named(would), met, ...(would.cautions || []).map((caution) => shown(caution))], "Revoke")) return;
-		const answer = await ask("POST", "/v1/revocations", asked);
-		said(answer.new ? "Revoked." : "This was revoked before, and is so now as you said.", answer);
+		if (!await confirmed("Revoke?", [named(would), reach(would), met, ...(would.cautions || []).map((caution) => shown(caution))], "Revoke")) return;
+		const answer = await change("POST", "/v1/revocations", asked);
+		said(answer.new ? "Revoked." : "This was revoked before, and the later times of the two hold. " + reach(answer), answer, "a failure now may lose it. Revoke it again, until this is not said any more.");
+		done(answer);
+		if (!answer.replicated) return;
 		form.reset();
 		for (const name of ["value", "issuer"]) form.elements[name].value = "";
 		explain();
-		await done();
 	}
 
 	explain();
@@ -85,5 +103,5 @@ async function showRevocation(view, signal, id) {
 	const revocation = await ask("GET", "/v1/revocations/" + encodeURIComponent(id), undefined, signal);
 	const lift = async () => { if (await askToLift(revocation)) view.replaceChildren(make("a", { href: "#/revocations" }, "All revocations")); };
 	view.append(make("h2", {}, "Revocation of ", named(revocation)),
-		make("div", { class: "actions" }, make("button", { type: "button", onclick: () => guarded(lift) }, "Lift…")), details(revocation));
+		make("div", { class: "actions" }, make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, lift)) }, "Lift…")), details(revocation));
 }
