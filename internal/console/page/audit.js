@@ -20,12 +20,26 @@ const eventColumns = [
 	["Id", (event) => make("a", { href: "#/event/" + event.id, class: "mono" }, event.id), "id"],
 ];
 
+// withoutToken searches for a token that was pasted into a filter by its fingerprint, which is the first 32 hex digits of
+// the SHA-256 of its header and payload: a token never stands in an address.
+async function withoutToken(filters) {
+	for (const [name, value] of Object.entries(filters)) {
+		const [, signed] = /^(ey[\w-]{10,}\.ey[\w-]+)\.[\w-]*$/.exec(value) || [];
+		if (!signed) continue;
+		if (!crypto.subtle) throw new Unheard("A token does not go into an address. Its fingerprint does: usher audit --token-stdin finds by it."); // by http from elsewhere
+		delete filters[name];
+		const sum = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(signed));
+		filters.fingerprint = [...new Uint8Array(sum, 0, 16)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+	}
+	return filters;
+}
+
 const span = { placeholder: "2h, 7d, 2026-11-24", size: 12 };
 
 function filters(kinds, now) {
-	const rare = [["tenant", "Tenant"], ["issuer", "Issuer"], ["subject", "Subject"], ["jti", "jti"], ["kid", "kid"], ["fingerprint", "Fingerprint"],
+	const rare = [["tenant", "Tenant"], ["issuer", "Issuer"], ["subject", "Subject"], ["jti", "jti"], ["kid", "kid"], ["fingerprint", "Fingerprint or token"],
 		["host", "Host"], ["profile", "Profile"], ["node", "Node"], ["session", "Session"]];
-	return make("form", { class: "filters", onsubmit: (submit) => { submit.preventDefault(); go(kinds ? "events" : "decisions", filled(submit.target)); } },
+	return make("form", { class: "filters", onsubmit: (submit) => { submit.preventDefault(); guarded(async () => go(kinds ? "events" : "decisions", await withoutToken(filled(submit.target)))); } },
 		kinds ? field("kind", "Kind", now.kind, { options: ["", "decision", "revocation", "lift", "ejection", "admin"] }) : "",
 		field("since", "Since (UTC)", now.since, span), field("until", "Until (UTC)", now.until, span),
 		field("verdict", "Verdict", now.verdict, { options: ["", ...Object.keys(verdictNames)] }),

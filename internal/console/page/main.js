@@ -71,6 +71,7 @@ function showSignIn(view) {
 		submit.preventDefault();
 		guarded(() => busy(form, async () => {
 			const secret = form.elements.credential.value.trim();
+			if (!/^[\x21-\x7e]+$/.test(secret)) throw new Unheard("This is no credential: they have letters, digits, - and _ alone.");
 			session.credential = secret;
 			try {
 				await ask("GET", "/v1/revocations?limit=1"); // what both roles may
@@ -86,9 +87,10 @@ function showSignIn(view) {
 byID("leave").addEventListener("click", () => { session.credential = ""; notice(""); show(); });
 byID("find").addEventListener("submit", (submit) => {
 	submit.preventDefault();
-	const { id } = submit.target.elements;
-	// What a person was told ends in the id, in brackets.
-	location.hash = "#/event/" + encodeURIComponent((/\(?([\w-]+)\)?\s*$/.exec(id.value) || [])[1] || id.value.trim());
+	// What a person was told ends in the id, in brackets. Whatever else is pasted here does not go into an address: it may be a token.
+	const [id] = /(?<!\w)[0-9a-z]{26}(?=\W*$)/i.exec(submit.target.elements.id.value) || [];
+	if (!id) return notice("This is no decision id: one has 26 letters and digits, and stands at the end of what the person was told.", true);
+	go("event/" + id.toUpperCase());
 	submit.target.reset();
 });
 addEventListener("hashchange", () => {

@@ -234,6 +234,31 @@ func TestConsole_SaysWhetherItWasDone(t *testing.T) {
 	}
 }
 
+func TestConsole_KeepsATokenThatIsPastedAnywhereOutOfAddresses(t *testing.T) {
+	v := e2e.StartVerifier(t, e2e.Setup{})
+	token := holder(t, "leaker", "daily")
+	decide(t, v, "1", token)
+	r := sitDown(t, v)
+	r.write("Credential", "“usher_of a mail”\n")
+	r.mustSee("This is no credential")
+	r.signIn("audit")
+	r.write("Decision id", token+"\n")
+	r.mustSee("This is no decision id")
+	r.write("User", token+"\n")
+	r.mustSee("Fingerprint or token")
+	r.mustSee("leaker")
+	var asked string
+	r.run(`return location.href + performance.getEntriesByType("resource").map((entry) => entry.name).join()`, &asked)
+	for part := range strings.SplitSeq(token, ".") {
+		if strings.Contains(asked, part) {
+			t.Errorf("a part of the token stands in %s", asked)
+		}
+	}
+	r.must(r.Open(e2e.Context(t), v.AdminURL+"/#/event/%"))
+	r.mustSee("No event has this id.")
+	r.mustHaveNoComplaint()
+}
+
 func TestConsole_FollowsWithoutAGapAndSaysWhenItEnds(t *testing.T) {
 	v := e2e.StartVerifier(t, e2e.Setup{})
 	tun := dig(t, v)
