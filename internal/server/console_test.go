@@ -25,6 +25,9 @@ func TestConsole_IsForAuditorsAndAsksABrowserForItsCredential(t *testing.T) {
 	if browsed.status != 401 || browsed.header.Get("WWW-Authenticate") == "" || read.status != 200 {
 		t.Errorf("a browser without a credential gets %d, an auditor %d", browsed.status, read.status)
 	}
+	if role := read.header.Get("Usher-Role"); role != "audit" || browsed.header.Get("Usher-Role") != "" {
+		t.Errorf("an auditor is told to have the role %q", role)
+	}
 	if r := n.do("GET", n.server.AdminAddress(), "/", "", header("Accept", "*/*")); r.status != 401 || r.body["type"] != "urn:usher:problem:credential-missing" {
 		t.Errorf("a program without a credential: %+v", r)
 	}

@@ -19,6 +19,8 @@ const (
 	guessers = 16
 	// anybodysBody is the largest body that is read on the admin listener for somebody whose credential is not known.
 	anybodysBody = 64 * kib
+	// roleHeader tells the console what it may offer.
+	roleHeader = "Usher-Role"
 	// callerKey is where a request keeps who makes it, a *caller.
 	callerKey = "caller"
 )
@@ -72,6 +74,9 @@ func (g *guard) refuses(c *fiber.Ctx, roles []credential.Role) (bool, error) {
 		return true, problem(c, fiber.StatusForbidden, "role-missing", "This credential's role does not allow this. Use one with role "+enough(roles)+".")
 	}
 	c.Locals(callerKey, &caller{who, g.credentials})
+	if who.Role != credential.Verify { // the shim has no page to make fit for it
+		c.Set(roleHeader, string(who.Role))
+	}
 	return false, nil
 }
 

@@ -7,9 +7,13 @@ const reasons = JSON.parse(byID("reasons").textContent);
 const session = {
 	get credential() { return sessionStorage.getItem("credential") || ""; },
 	set credential(secret) {
+		sessionStorage.clear();
 		if (secret) sessionStorage.setItem("credential", secret);
-		else sessionStorage.removeItem("credential");
 	},
+	// role is what usher says that the credential has.
+	get role() { return sessionStorage.getItem("role"); },
+	set role(name) { if (name && this.credential) sessionStorage.setItem("role", name); },
+	may(role) { return [role, "admin", null].includes(this.role); },
 };
 
 // Unheard is what a view shows when it got no answer; its message is for people.
@@ -28,6 +32,7 @@ async function request(method, path, body, signal) {
 		if (error.name === "AbortError") throw error;
 		throw new Unheard("usher does not answer here. Is the node running?");
 	}
+	session.role = response.headers.get("Usher-Role");
 	if (response.ok) return response;
 	const problem = await response.json().catch(() => ({}));
 	throw new Unheard(problem.detail || "usher answered " + response.status + ".", response.status);

@@ -15,7 +15,7 @@ function make(tag, properties, ...children) {
 		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
 		else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
 	}
-	element.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== ""));
+	element.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== "" && child !== false));
 	return element;
 }
 

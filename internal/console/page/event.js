@@ -29,7 +29,7 @@ function leads(event) {
 	const more = [["session", event.session, "session"], ["fingerprint", event.fingerprint, "token"], ["user", event.user_id, "user"], ["room", event.room, "room"], ["ip", event.remote_ip, "address"]]
 		.filter(([, value]) => value).map(([name, value, label]) => make("a", { href: address("events", { [name]: value, ...(name === "room" && event.tenant && { tenant: event.tenant }), since: "7d" }) }, "All of this " + label));
 	const of = (selector, value, label) => value && ![value, selector === "token" ? "" : event.issuer].some(unfit) && make("a", { href: address("revocations", { selector, value, ...(selector !== "token" && { issuer: event.issuer }) }) }, label);
-	const revoke = event.kind !== "decision" ? [] : [of("token", event.fingerprint, "Revoke this token…"),
+	const revoke = event.kind !== "decision" || !session.may("revoke") ? [] : [of("token", event.fingerprint, "Revoke this token…"),
 		...(event.proven ? [of("jti", event.jti, "Revoke this jti…"), of("user", event.user_id, "Revoke this user's tokens…")] : [])].filter(Boolean);
 	const cause = [event.revocation_id && make("a", { href: "#/revocation/" + event.revocation_id }, "The revocation"),
 		event.decision_id && make("a", { href: "#/event/" + event.decision_id }, "The decision")].filter(Boolean);

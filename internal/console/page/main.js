@@ -41,10 +41,13 @@ function show() {
 	if (byID("dialog").open) byID("dialog").close("no");
 	for (const id of ["nav", "find", "leave"]) byID(id).hidden = !session.credential;
 	if (!session.credential) return showSignIn(view);
+	const reads = session.may("audit");
+	byID("find").hidden = !reads;
 	const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
 	const [asked, id] = path.split("/");
-	const name = Object.hasOwn(views, asked) ? asked : "decisions";
+	const name = Object.hasOwn(views, asked) ? asked : reads ? "decisions" : "revocations";
 	for (const link of byID("nav").children) {
+		link.hidden = !reads && link.hash !== "#/revocations";
 		if (link.hash === "#/" + name.replace(/^(event|revocation)$/, "$1s")) link.setAttribute("aria-current", "page");
 		else link.removeAttribute("aria-current");
 	}

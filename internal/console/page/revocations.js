@@ -6,6 +6,8 @@ const selectors = {
 	kid: "tokens signed with this key", issuer: "all tokens of this issuer", room: "tokens for this room",
 };
 
+const cannotRevoke = "The role of your credential is audit: it reads what is revoked. Who revokes or lifts needs one with the role revoke or admin.";
+
 const named = (revocation) => [make("b", {}, revocation.selector), " ", shown(revocation.value, { class: "mono" }), revocation.issuer ? [" of the issuer ", shown(revocation.issuer)] : ""];
 
 async function showRevocations(view, signal, prefilled) {
@@ -17,11 +19,11 @@ async function showRevocations(view, signal, prefilled) {
 		["Reason", (revocation) => shown(revocation.reason)],
 		["By", (revocation) => shown(revocation.actor)],
 		["What to do", (revocation) => [make("a", { href: "#/revocation/" + revocation.id }, "Show"), " ",
-			make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, () => lift(revocation))) }, "Lift")]],
+			session.may("revoke") && make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, () => lift(revocation))) }, "Lift")]],
 	], "Revocations", (revocation) => revocation.id);
 	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => busy(older, () => load(older.value))) }, "Older ones");
 	const none = make("p", { class: "faint", hidden: true }, "Nothing is revoked.");
-	view.append(revokeForm(signal, prefilled, made), make("h2", {}, "In force"), list.element, none, make("div", { class: "actions" }, older));
+	view.append(session.may("revoke") ? revokeForm(signal, prefilled, made) : make("p", { class: "faint" }, cannotRevoke), make("h2", {}, "In force"), list.element, none, make("div", { class: "actions" }, older));
 
 	async function load(cursor) {
 		const page = await ask("GET", withParameters("/v1/revocations", { limit: 100, ...(cursor && { cursor }) }), undefined, signal);
@@ -103,5 +105,5 @@ async function showRevocation(view, signal, id) {
 	const revocation = await ask("GET", "/v1/revocations/" + encodeURIComponent(id), undefined, signal);
 	const lift = async () => { if (await askToLift(revocation)) view.replaceChildren(make("a", { href: "#/revocations" }, "All revocations")); };
 	view.append(make("h2", {}, "Revocation of ", named(revocation)),
-		make("div", { class: "actions" }, make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, lift)) }, "Lift…")), details(revocation));
+		session.may("revoke") ? make("div", { class: "actions" }, make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, lift)) }, "Lift…")) : make("p", { class: "faint" }, cannotRevoke), details(revocation));
 }

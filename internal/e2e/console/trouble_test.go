@@ -234,6 +234,38 @@ func TestConsole_SaysWhetherItWasDone(t *testing.T) {
 	}
 }
 
+func TestConsole_OffersWhatARoleMay(t *testing.T) {
+	v := e2e.StartVerifier(t, e2e.Setup{})
+	revoke(t, v, "leaker")
+	r := sitDown(t, v)
+	r.signIn("revoke")
+	r.mustSee("leaker")
+	r.click("Lift")
+	r.must(r.Click(e2e.Context(t), `//dialog//button[normalize-space()="Lift"]`))
+	r.mustSee("Lifted.")
+	var links string
+	r.run(`return document.querySelector("header").innerText`, &links)
+	if strings.Contains(links, "Decisions") || !strings.Contains(links, "Revocations") {
+		t.Errorf("role revoke is offered %q", links)
+	}
+	out, err := v.Command("audit", "--kind", "admin").Output()
+	if err != nil || strings.Contains(string(out), "not enough") {
+		t.Errorf("it asked for what its role may not: %s, %v", out, err)
+	}
+	r.click("Sign out")
+	revoke(t, v, "leaker")
+	r.signIn("audit")
+	r.click("Revocations")
+	r.mustSee("Who revokes or lifts needs one with the role revoke or admin.")
+	r.mustSee("leaker")
+	var buttons int
+	r.run(`return document.querySelectorAll("main form, main tbody button").length`, &buttons)
+	if buttons > 0 {
+		t.Errorf("role audit is offered to revoke or to lift")
+	}
+	r.mustHaveNoComplaint()
+}
+
 func TestConsole_KeepsATokenThatIsPastedAnywhereOutOfAddresses(t *testing.T) {
 	v := e2e.StartVerifier(t, e2e.Setup{})
 	token := holder(t, "leaker", "daily")
