@@ -111,5 +111,8 @@ function inDialog(title, lines, verb) {
 			make("button", { type: "button", autofocus: true, onclick: close("no") }, "Cancel")));
 	dialog.returnValue = "no";
 	dialog.showModal();
-	return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+	return new Promise((resolve) => dialog.addEventListener("close", () => {
+		dialog.replaceChildren(); // nothing of it is left after signing out
+		resolve(dialog.returnValue === "yes");
+	}, { once: true }));
 }

@@ -83,6 +83,7 @@ function showSignIn(view) {
 				throw error;
 			}
 			show();
+			byID("view").focus();
 		}));
 	});
 }
