@@ -14,23 +14,38 @@ async function showRevocations(view, signal, prefilled) {
 	const list = table([
 		["Made (UTC)", (revocation) => when(revocation.created_at), "when"],
 		["What", named],
-		["Spares tokens from", (revocation) => when(revocation.issued_before), "when"],
-		["Ends", (revocation) => when(revocation.expires_at) || "never", "when"],
+		["Spares tokens from (UTC)", (revocation) => when(revocation.issued_before), "when"],
+		["Ends (UTC)", (revocation) => when(revocation.expires_at) || "never", "when"],
 		["Reason", (revocation) => shown(revocation.reason)],
 		["By", (revocation) => shown(revocation.actor)],
 		["What to do", (revocation) => [make("a", { href: "#/revocation/" + revocation.id }, "Show"), " ",
 			session.may("revoke") && make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, () => lift(revocation))) }, "Lift")]],
 	], "Revocations", (revocation) => revocation.id);
 	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => busy(older, () => load(older.value))) }, "Older ones");
-	const none = make("p", { class: "faint", hidden: true }, "Nothing is revoked.");
-	view.append(session.may("revoke") ? revokeForm(signal, prefilled, made) : make("p", { class: "faint" }, cannotRevoke), make("h2", {}, "In force"), list.element, none, make("div", { class: "actions" }, older));
+	const none = make("p", { class: "faint", hidden: true });
+	const search = make("form", { class: "filters", "aria-label": "Search", onsubmit: (submit) => { submit.preventDefault(); guarded(() => busy(search, find)); } },
+		field("selector", "Revoked by", "", { options: ["", ...Object.keys(selectors)] }), field("value", "Value or token", "", { size: 34 }),
+		field("actor", "Revoked by whom", "", { placeholder: "cred:ada" }), make("button", { class: "main" }, "Search"));
+	view.append(session.may("revoke") ? revokeForm(signal, prefilled, made) : make("p", { class: "faint" }, cannotRevoke), make("h2", {}, "In force"), search, list.element, none, make("div", { class: "actions" }, older));
+
+	const loads = latest(signal);
+	let wanted = {};
 
 	async function load(cursor) {
-		const page = await ask("GET", withParameters("/v1/revocations", { limit: 100, ...(cursor && { cursor }) }), undefined, signal);
+		const page = await ask("GET", withParameters("/v1/revocations", { ...wanted, limit: 100, ...(cursor && { cursor }) }), undefined, loads());
 		list.add(page.items);
 		older.value = page.next || "";
 		older.hidden = !page.next;
+		none.textContent = Object.keys(wanted).length ? "Nothing that is in force fits these filters." : "Nothing is revoked.";
 		none.hidden = list.size > 0;
+	}
+
+	async function find() {
+		const { fingerprint, ...filters } = await withoutToken(filled(search));
+		wanted = fingerprint ? { selector: "token", value: fingerprint } : filters;
+		list.clear();
+		older.hidden = true;
+		await load();
 	}
 
 	function made(revocation) {

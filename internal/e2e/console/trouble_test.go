@@ -347,6 +347,15 @@ func TestConsole_ShowsEachRowOnce(t *testing.T) {
 	if n := r.rows("user-"); n != 150 {
 		t.Errorf("150 are shown in %d rows", n)
 	}
+	r.write("Value or token", "user-007\n")
+	for deadline := e2e.Context(t); r.rows("user-") != 1 && deadline.Err() == nil; {
+	}
+	if n := r.rows("user-007"); n != 1 {
+		t.Errorf("the one that is searched for has %d rows", n)
+	}
+	r.write("Value or token", holder(t, "leaker", "daily")+"\n")
+	r.mustSee("Nothing that is in force fits these filters.")
+	r.mustHaveNoComplaint()
 }
 
 func TestConsole_OffersNoRevocationByWhatTheAuditAloneHas(t *testing.T) {
