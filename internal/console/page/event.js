@@ -37,7 +37,7 @@ function leads(event) {
 }
 
 async function showEvent(view, signal, id) {
-	const event = await ask("GET", "/v1/events/" + encodeURIComponent(id), undefined, signal);
+	const event = await ask("GET", "/v1/events/" + id, undefined, signal);
 	view.append(make("h2", {}, event.kind + " ", make("code", {}, event.id)), told(event), leads(event), details(event));
 }
 

@@ -53,18 +53,13 @@ function show() {
 	}
 	const { signal } = leaving;
 	view.ariaBusy = "true";
-	guarded(() => views[name](view, signal, Object.fromEntries(new URLSearchParams(query)), id && decoded(id)))
+	guarded(() => views[name](view, signal, Object.fromEntries(new URLSearchParams(query)), known(id)))
 		.finally(() => { if (!signal.aborted) view.ariaBusy = "false"; });
 }
 
-// decoded is what stands in an address; what nobody encoded stays as it is.
-function decoded(text) {
-	try {
-		return decodeURIComponent(text);
-	} catch {
-		return text;
-	}
-}
+// known is an id in the form that usher gives them; whatever else an address names, such as .., is asked for as what there
+// is not.
+const known = (id) => /^\w+$/.test(id) ? id : "-";
 
 function showSignIn(view) {
 	view.append(byID("sign-in").content.cloneNode(true));

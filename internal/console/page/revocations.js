@@ -117,7 +117,7 @@ function revokeForm(signal, prefilled, done) {
 }
 
 async function showRevocation(view, signal, id) {
-	const revocation = await ask("GET", "/v1/revocations/" + encodeURIComponent(id), undefined, signal);
+	const revocation = await ask("GET", "/v1/revocations/" + id, undefined, signal);
 	const lift = async () => { if (await askToLift(revocation)) view.replaceChildren(make("a", { href: "#/revocations" }, "All revocations")); };
 	view.append(make("h2", {}, "Revocation of ", named(revocation)),
 		session.may("revoke") ? make("div", { class: "actions" }, make("button", { type: "button", onclick: (click) => guarded(() => busy(click.target, lift)) }, "Lift…")) : make("p", { class: "faint" }, cannotRevoke), details(revocation));

@@ -288,6 +288,8 @@ func TestConsole_KeepsATokenThatIsPastedAnywhereOutOfAddresses(t *testing.T) {
 	}
 	r.must(r.Open(e2e.Context(t), v.AdminURL+"/#/event/%"))
 	r.mustSee("No event has this id.")
+	r.must(r.Open(e2e.Context(t), v.AdminURL+"/#/revocation/.")) // which the browser would make the whole list of
+	r.mustSee("There is no revocation with this id")
 	r.mustHaveNoComplaint()
 }
 
