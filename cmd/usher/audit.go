@@ -133,7 +133,7 @@ func (cmd *auditFindCmd) Run(ctx context.Context, c *commands, s streams) error 
 	if err != nil {
 		return err
 	}
-	if cmd.Kind != "" && cmd.Kind != "all" {
+	if cmd.Kind != "" {
 		v["kind"] = cmd.Kind
 		if _, err := inquiry.Query(scope, v, time.Now()); err != nil {
 			return misused(err)

@@ -157,6 +157,9 @@ func TestDecisions_HoldDecisionsAloneAndEventsEverything(t *testing.T) {
 	if got := l.get("/v1/events").ids(t); len(got) != 2 {
 		t.Errorf("events: %v", got)
 	}
+	if got := l.get("/v1/events?kind=all").ids(t); len(got) != len(l.get("/v1/events").ids(t)) {
+		t.Errorf("all kinds by name: %v", got)
+	}
 	if got := l.get("/v1/events?kind=revocation").ids(t); len(got) != 1 || got[0] != e[1].ID {
 		t.Errorf("revocations: %v", got)
 	}
@@ -198,7 +201,7 @@ func TestDecisions_ABadParameterIsNamedWithWhatIsAllowed(t *testing.T) {
 		"decisions?token=x.y.z":              "send its fingerprint",
 		"decisions?user=a&user=b":            "user: it stands twice",
 		"decisions?kind=admin":               "kind: there is no such parameter",
-		"events?kind=party":                  "one of decision, revocation, lift, ejection, admin",
+		"events?kind=party":                  "one of decision, revocation, lift, ejection, admin, all",
 		"decisions/stats?by=moon":            "one of reason, room, issuer, user, ip",
 		"decisions/stats?every=1ms":          "every: counts go by whole seconds",
 		"decisions/stats?every=1s&since=30d": "every: from ",

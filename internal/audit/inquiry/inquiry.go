@@ -58,11 +58,14 @@ func Query(scope Scope, v Values, now time.Time) (audit.Query, error) {
 		return q, err
 	}
 	if !scope.DecisionsAlone() {
-		kind, err := oneOf(v, "kind", audit.Decision, audit.Revocation, audit.Lift, audit.Ejection, audit.Admin)
+		const all audit.Kind = "all" // as the command says it; so does nothing at all
+		kind, err := oneOf(v, "kind", audit.Decision, audit.Revocation, audit.Lift, audit.Ejection, audit.Admin, all)
 		if err != nil {
 			return q, err
 		}
-		q.Kind = kind
+		if q.Kind = kind; kind == all {
+			q.Kind = ""
+		}
 	}
 	return q, fill(&q, v, now)
 }
