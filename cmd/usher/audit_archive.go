@@ -14,8 +14,6 @@ import (
 
 	"github.com/usher-im/usher/internal/audit"
 	"github.com/usher-im/usher/internal/audit/inquiry"
-	auditredis "github.com/usher-im/usher/internal/audit/redisstore"
-	auditsqlite "github.com/usher-im/usher/internal/audit/sqlitestore"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
 )
@@ -143,16 +141,11 @@ func openStored(ctx context.Context, cfg *config.Config, s streams) (archive, er
 	if err != nil {
 		return nil, &failure{exitUsage, err}
 	}
-	log := newLogger(cfg.Log, s.err)
-	if redis != nil {
-		store := auditredis.Open(redis, auditredis.Options{Logger: log}) // without a name it cannot write
-		return stored{audit.NewReader(store, pseudonyms), store, redis}, nil
-	}
-	store, err := auditsqlite.Open(ctx, auditDir(cfg), auditsqlite.Options{ReadOnly: true, Logger: log})
+	store, err := readEvents(ctx, cfg, redis, newLogger(cfg.Log, s.err))
 	if err != nil {
-		return nil, fmt.Errorf("the audit store %s cannot be read: %w", auditDir(cfg), err)
+		return nil, err
 	}
-	return stored{audit.NewReader(store, pseudonyms), store, nil}, nil
+	return stored{audit.NewReader(store, pseudonyms), store, redis}, nil
 }
 
 func (a stored) close() {

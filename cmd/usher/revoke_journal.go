@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/audit"
-	auditsqlite "github.com/usher-im/usher/internal/audit/sqlitestore"
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/redisconn"
 	"github.com/usher-im/usher/internal/revocation"
@@ -89,24 +88,6 @@ func (j *ownJournal) takeTurn(ctx context.Context, dir string) (serves bool, err
 	}
 	j.release = func() { release(); turn.Close() }
 	return false, nil
-}
-
-// readEvents opens the events for reading, beside whoever writes them; nil where there are none yet.
-func readEvents(ctx context.Context, cfg *config.Config, redis *redisconn.Client, s streams) (*audit.Reader, func(), error) {
-	pseudonyms, err := openPseudonyms(cfg)
-	if err != nil {
-		return nil, nil, &failure{exitUsage, err}
-	}
-	var store audit.Store
-	if log := newLogger(cfg.Log, s.err); redis != nil {
-		store, err = openEvents(ctx, cfg, redis, "reader", log)
-	} else {
-		store, err = auditsqlite.Open(ctx, auditDir(cfg), auditsqlite.Options{ReadOnly: true, Logger: log})
-	}
-	if err != nil {
-		return nil, func() {}, nil
-	}
-	return audit.NewReader(store, pseudonyms), func() { store.Close() }, nil
 }
 
 func (j *ownJournal) record(e audit.Event) {

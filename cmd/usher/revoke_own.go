@@ -21,8 +21,7 @@ type ownDesk struct {
 	redis   *redisconn.Client
 	store   revocation.Store
 	journal *ownJournal // nil until it is needed
-	open    func() (*ownJournal, error)
-	read    func() (*audit.Reader, func(), error)
+	streams streams
 	actor   string
 }
 
@@ -42,7 +41,7 @@ func openOwnDesk(ctx context.Context, c *commands, s streams) (_ desk, err error
 	if err != nil {
 		return nil, err
 	}
-	d := &ownDesk{cfg: cfg, actor: localUser()}
+	d := &ownDesk{cfg: cfg, streams: s, actor: localUser()}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -59,15 +58,13 @@ func openOwnDesk(ctx context.Context, c *commands, s streams) (_ desk, err error
 	if d.store, err = openRevocations(ctx, cfg, d.redis); err != nil {
 		return nil, err
 	}
-	d.open = func() (*ownJournal, error) { return openOwnJournal(ctx, cfg, d.redis, s) }
-	d.read = func() (*audit.Reader, func(), error) { return readEvents(ctx, cfg, d.redis, s) }
 	return d, nil
 }
 
 // records opens the journal, which only those who write to the store need.
-func (d *ownDesk) records() (err error) {
+func (d *ownDesk) records(ctx context.Context) (err error) {
 	if d.journal == nil {
-		d.journal, err = d.open()
+		d.journal, err = openOwnJournal(ctx, d.cfg, d.redis, d.streams)
 	}
 	return err
 }
@@ -93,9 +90,9 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 		answers[i] = deskAnswer{Revocation: rs[i], Cautions: cautions[i]}
 	}
 	if dryRun {
-		return answers, d.preview(answers, now)
+		return answers, d.preview(ctx, answers, now)
 	}
-	if err := d.records(); err != nil {
+	if err := d.records(ctx); err != nil {
 		return nil, err
 	}
 	w, err := d.store.Revoke(ctx, rs)
@@ -109,12 +106,16 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 	return answers, nil
 }
 
-func (d *ownDesk) preview(answers []deskAnswer, now time.Time) error {
-	events, done, err := d.read()
+func (d *ownDesk) preview(ctx context.Context, answers []deskAnswer, now time.Time) error {
+	pseudonyms, err := openPseudonyms(d.cfg)
 	if err != nil {
-		return err
+		return &failure{exitUsage, err}
 	}
-	defer done()
+	var events *audit.Reader // nil where there are no events yet
+	if store, err := readEvents(ctx, d.cfg, d.redis, newLogger(d.cfg.Log, d.streams.err)); err == nil {
+		defer store.Close()
+		events = audit.NewReader(store, pseudonyms)
+	}
 	since := now.Add(-server.RecentTime).UTC().Truncate(time.Second)
 	for i := range answers {
 		answers[i].DryRun, answers[i].Since = true, since
@@ -164,7 +165,7 @@ func (d *ownDesk) lift(ctx context.Context, id string) (deskAnswer, error) {
 	if !ok {
 		return deskAnswer{}, revocation.ErrNotFound
 	}
-	if err := d.records(); err != nil {
+	if err := d.records(ctx); err != nil {
 		return deskAnswer{}, err
 	}
 	r, w, err := d.store.Lift(ctx, key, d.actor)

@@ -135,6 +135,18 @@ func openEvents(ctx context.Context, cfg *config.Config, redis *redisconn.Client
 	return store, nil
 }
 
+// readEvents opens the store of events for reading, beside whoever writes to it.
+func readEvents(ctx context.Context, cfg *config.Config, redis *redisconn.Client, log *slog.Logger) (audit.Store, error) {
+	if redis != nil {
+		return auditredis.Open(redis, auditredis.Options{Logger: log}), nil // without a name it cannot write
+	}
+	store, err := auditsqlite.Open(ctx, auditDir(cfg), auditsqlite.Options{ReadOnly: true, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("the audit store %s cannot be read: %w", auditDir(cfg), err)
+	}
+	return store, nil
+}
+
 // openSink opens where events go besides the store; nil where they do not.
 func openSink(cfg *config.Config, out io.Writer, log *slog.Logger) (*audit.Sink, error) {
 	format := audit.AppendJSON
