@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -54,7 +53,7 @@ func (cmd *auditStatsCmd) Run(ctx context.Context, c *commands, s streams) error
 	sayLeftOut(s.err, counts)
 	switch {
 	case cmd.JSON:
-		return writeJSONCounts(s, counts)
+		return printLines(s.out, counts)
 	case cmd.CSV:
 		return writeCSVCounts(s, counts)
 	}
@@ -74,16 +73,6 @@ func sayLeftOut(w io.Writer, counts []audit.Count) {
 	if len(keys) >= audit.MostKeys {
 		fmt.Fprintf(w, "Counted are the %d with most events, others may be left out: narrow the question to see them.\n", len(keys))
 	}
-}
-
-func writeJSONCounts(s streams, counts []audit.Count) error {
-	enc := json.NewEncoder(s.out)
-	for _, c := range counts {
-		if err := enc.Encode(c); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func writeCSVCounts(s streams, counts []audit.Count) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,11 +31,7 @@ func (*configCheckCmd) Run(_ context.Context, c *commands, io streams) error {
 	for _, fault := range faultsOfOwner(cfg) {
 		fmt.Fprintln(io.err, "warning:", fault)
 	}
-	name := cfg.Path
-	if name == "" {
-		name = "the environment"
-	}
-	fmt.Fprintf(io.err, "%s is a good config: %s\n", name, summary(cfg))
+	fmt.Fprintf(io.err, "%s is a good config: %s\n", cmp.Or(cfg.Path, "the environment"), summary(cfg))
 	return nil
 }
 

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -54,13 +54,7 @@ func (cmd *credentialListCmd) Run(_ context.Context, c *commands, io streams) er
 	}
 	all := f.List()
 	if cmd.JSON {
-		enc := json.NewEncoder(io.out)
-		for _, one := range all {
-			if err := enc.Encode(one); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(io.out, all)
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tROLE\tCREATED")
@@ -98,10 +92,7 @@ func (c *commands) credentials(io streams) (*credential.File, *config.Config, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := makeDataDir(cfg); err != nil {
-		return nil, nil, err
-	}
-	if err := asOwner(cfg.DataDir); err != nil {
+	if err := errors.Join(makeDataDir(cfg), asOwner(cfg.DataDir)); err != nil {
 		return nil, nil, err
 	}
 	f, err := credential.Open(cfg.DataDir)

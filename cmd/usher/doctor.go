@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,13 +93,7 @@ func (d *doctor) found(name, result, remedy, detail string, a ...any) {
 
 func (d *doctor) print() error {
 	if d.cmd.JSON {
-		enc := json.NewEncoder(d.s.out)
-		for _, f := range d.findings {
-			if err := enc.Encode(f); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(d.s.out, d.findings)
 	}
 	marks := map[string]string{well: "pass", doubt: "warn", ill: "FAIL", omitted: "skip"}
 	var b strings.Builder
@@ -136,11 +131,7 @@ func (d *doctor) config() bool {
 		}
 		return true
 	}
-	name := cfg.Path
-	if name == "" {
-		name = "the environment"
-	}
-	d.found("config", well, "", "%s: %s", name, summary(cfg))
+	d.found("config", well, "", "%s: %s", cmp.Or(cfg.Path, "the environment"), summary(cfg))
 	return true
 }
 

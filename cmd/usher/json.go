@@ -16,3 +16,13 @@ func printJSON(w io.Writer, v any) error {
 	_, err = w.Write(append(audit.EscapeJSON(nil, text), '\n'))
 	return err
 }
+
+// printLines writes one line for each.
+func printLines[T any](w io.Writer, all []T) error {
+	for _, one := range all {
+		if err := printJSON(w, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}

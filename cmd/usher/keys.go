@@ -46,12 +46,7 @@ func (cmd *keysListCmd) Run(ctx context.Context, c *commands, s streams) error {
 		return err
 	}
 	if cmd.JSON {
-		for _, row := range rows {
-			if err := printJSON(s.out, row); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(s.out, rows)
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "PROFILE\tISSUER\tKID\tID\tTYPE\tSOURCE\tAGE\tLAST ERROR")
