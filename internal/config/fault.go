@@ -38,23 +38,9 @@ func (f Faults) Error() string {
 }
 
 // Warning is something that is accepted and should not stay so.
-type Warning struct {
-	// Where is file and line, or the environment variable.
-	Where string
-	// Path is the key, as in Fault.
-	Path string
-	// Text is one sentence: what, and what to do. It holds no secret.
-	Text string
+type Warning Fault
 
-	line int
-}
-
-func (w Warning) String() string {
-	if w.Where == "" {
-		return w.Text
-	}
-	return w.Where + ": " + w.Text
-}
+func (w Warning) String() string { return Fault(w).Error() }
 
 // place is where a value was written.
 type place struct {
@@ -105,16 +91,16 @@ func (r *report) fault(path, format string, args ...any) {
 }
 
 func (r *report) faultAt(at place, path, format string, args ...any) {
-	r.faults = append(r.faults, Fault{
-		Where: r.places.label(at, r.places.file), Path: path, Text: fmt.Sprintf(format, args...), line: at.line,
-	})
+	r.faults = append(r.faults, r.told(at, path, format, args))
 }
 
 func (r *report) warn(path, format string, args ...any) {
 	at, _ := r.places.find(path)
-	r.warnings = append(r.warnings, Warning{
-		Where: r.places.label(at, r.places.file), Path: path, Text: fmt.Sprintf(format, args...), line: at.line,
-	})
+	r.warnings = append(r.warnings, Warning(r.told(at, path, format, args)))
+}
+
+func (r *report) told(at place, path, format string, args []any) Fault {
+	return Fault{Where: r.places.label(at, r.places.file), Path: path, Text: fmt.Sprintf(format, args...), line: at.line}
 }
 
 // wrong says whether a section itself or one of its own keys is at fault. Rules about what is missing keep quiet
