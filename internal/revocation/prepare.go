@@ -141,21 +141,18 @@ func (l Lost) MadeAt() int64 {
 	if l.Revocation == nil {
 		return 0
 	}
-	return unixMS(l.Revocation.CreatedAt)
+	return UnixMS(l.Revocation.CreatedAt)
 }
 
 // Revived is the revocation for an entry that a store lost, from as much as a node still knew of it.
 func (l Lost) Revived(now time.Time) Revocation {
 	if l.Revocation != nil {
 		r := *l.Revocation
-		r.IssuedBefore, r.ExpiresAt = fromMS(l.Entry.IssuedBefore), fromMS(l.Entry.ExpiresAt)
+		r.IssuedBefore, r.ExpiresAt = FromMS(l.Entry.IssuedBefore), FromMS(l.Entry.ExpiresAt)
 		return r
 	}
-	r := Revocation{
-		ID: l.Entry.Key.String(), Selector: l.Entry.Selector,
-		IssuedBefore: fromMS(l.Entry.IssuedBefore), ExpiresAt: fromMS(l.Entry.ExpiresAt),
-		Reason: "put back after the store lost it; what it named is not known any more", CreatedAt: toMS(now),
-	}
+	r := l.Entry.Revocation()
+	r.Reason, r.CreatedAt = "put back after the store lost it; what it named is not known any more", toMS(now)
 	if r.Selector == SelectToken {
 		r.Value = r.ID
 	}

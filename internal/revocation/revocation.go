@@ -38,17 +38,24 @@ func (r Revocation) Key() Key {
 
 // Entry is what an index holds of it.
 func (r Revocation) Entry() Entry {
-	return Entry{Key: r.Key(), Selector: r.Selector, IssuedBefore: unixMS(r.IssuedBefore), ExpiresAt: unixMS(r.ExpiresAt)}
+	return Entry{Key: r.Key(), Selector: r.Selector, IssuedBefore: UnixMS(r.IssuedBefore), ExpiresAt: UnixMS(r.ExpiresAt)}
 }
 
-func unixMS(t time.Time) int64 {
+// Revocation is what an entry tells of its revocation: the inverse of Revocation.Entry, as far as that goes.
+func (e Entry) Revocation() Revocation {
+	return Revocation{ID: e.Key.String(), Selector: e.Selector, IssuedBefore: FromMS(e.IssuedBefore), ExpiresAt: FromMS(e.ExpiresAt)}
+}
+
+// UnixMS is a time as entries and stores keep it, in Unix milliseconds; 0 for none.
+func UnixMS(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixMilli()
 }
 
-func fromMS(ms int64) time.Time {
+// FromMS reads what UnixMS writes.
+func FromMS(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}

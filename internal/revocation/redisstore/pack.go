@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"strconv"
-	"time"
 
 	"github.com/usher-im/usher/internal/revocation"
 )
@@ -47,18 +46,9 @@ func whole(e revocation.Entry, text string) (revocation.Revocation, error) {
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		return revocation.Revocation{}, err
 	}
-	return revocation.Revocation{
-		ID: e.Key.String(), Selector: e.Selector, Issuer: d.Issuer, Value: d.Value,
-		IssuedBefore: at(e.IssuedBefore), ExpiresAt: at(e.ExpiresAt),
-		Reason: d.Reason, Actor: d.Actor, CreatedAt: at(d.CreatedAt),
-	}, nil
-}
-
-func at(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
+	r := e.Revocation()
+	r.Issuer, r.Value, r.Reason, r.Actor, r.CreatedAt = d.Issuer, d.Value, d.Reason, d.Actor, revocation.FromMS(d.CreatedAt)
+	return r, nil
 }
 
 func keyOf(id string) (k revocation.Key) {

@@ -30,23 +30,16 @@ func claimIn(ctx context.Context, tx *sql.Tx, m revocation.Mark, now time.Time) 
 	err := tx.QueryRowContext(ctx, "SELECT owner, at, until FROM marks WHERE id = ?", m.Key[:]).Scan(&owner, &at, &until)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && until > 0 && until <= now.UnixMilli() {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO marks (id, owner, at, until) VALUES (?, ?, ?, ?)",
-			m.Key[:], m.Owner, now.UnixMilli(), ms(m.Until))
-		return revocation.Claim{First: true, Owner: m.Owner, At: fromMS(now.UnixMilli())}, err
+			m.Key[:], m.Owner, now.UnixMilli(), revocation.UnixMS(m.Until))
+		return revocation.Claim{First: true, Owner: m.Owner, At: revocation.FromMS(now.UnixMilli())}, err
 	}
 	if err != nil {
 		return revocation.Claim{}, err
 	}
-	claim := revocation.Claim{Owner: owner, At: fromMS(at), Age: now.Sub(fromMS(at)).Abs()}
+	claim := revocation.Claim{Owner: owner, At: revocation.FromMS(at), Age: now.Sub(revocation.FromMS(at)).Abs()}
 	if m.Resumes != "" && m.Resumes == owner && m.Owner != owner {
 		claim.Owner = m.Owner
 		_, err = tx.ExecContext(ctx, "UPDATE marks SET owner = ? WHERE id = ?", m.Owner, m.Key[:])
 	}
 	return claim, err
-}
-
-func ms(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }

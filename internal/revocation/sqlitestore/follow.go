@@ -195,10 +195,8 @@ func scanChange(rows *sql.Rows) (revocation.Change, error) {
 	if !created.Valid {
 		return c, nil
 	}
-	c.Revocation = &revocation.Revocation{
-		ID: c.Entry.Key.String(), Selector: c.Entry.Selector, Issuer: issuer.String, Value: value.String,
-		IssuedBefore: fromMS(c.Entry.IssuedBefore), ExpiresAt: fromMS(c.Entry.ExpiresAt),
-		Reason: reason.String, Actor: actor.String, CreatedAt: fromMS(created.Int64),
-	}
+	r := c.Entry.Revocation()
+	r.Issuer, r.Value, r.Reason, r.Actor, r.CreatedAt = issuer.String, value.String, reason.String, actor.String, revocation.FromMS(created.Int64)
+	c.Revocation = &r
 	return c, nil
 }

@@ -33,20 +33,13 @@ func scan(from interface{ Scan(...any) error }) (row, error) {
 		return row{}, err
 	}
 	r.ID, r.Selector = keyOf(id).String(), revocation.SelectorOf(kind)
-	r.IssuedBefore, r.ExpiresAt, r.CreatedAt = fromMS(before), fromMS(expires), fromMS(created)
+	r.IssuedBefore, r.ExpiresAt, r.CreatedAt = revocation.FromMS(before), revocation.FromMS(expires), revocation.FromMS(created)
 	return r, nil
 }
 
 func keyOf(id []byte) (k revocation.Key) {
 	copy(k[:], id)
 	return k
-}
-
-func fromMS(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }
 
 // Get implements revocation.Store.
