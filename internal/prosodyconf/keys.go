@@ -191,15 +191,7 @@ func absolute(path string) string {
 
 // fileOf gives the file of a place.
 func fileOf(where string) string {
-	file, _, _ := cutLast(where, ":")
-	return file
-}
-
-func cutLast(s, separator string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, separator); i >= 0 {
-		return s[:i], s[i+len(separator):], true
-	}
-	return s, "", false
+	return where[:max(strings.LastIndexByte(where, ':'), 0)]
 }
 
 // fileName keeps a host's name from leaving the folder.

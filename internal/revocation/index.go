@@ -35,9 +35,6 @@ func NewIndex(entries int) *Index {
 	return x
 }
 
-// Marks hashes what a token can be revoked by; the same for every index.
-func (x *Index) Marks(s Subject) Marks { return MarksOf(s) }
-
 // Check says whether a token is revoked at nowMS (Unix milliseconds), and by which revocation.
 func (x *Index) Check(m *Marks, nowMS int64) (id string, revoked bool) {
 	present := x.present.Load() & m.present

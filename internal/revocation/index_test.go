@@ -60,7 +60,7 @@ func TestIndex_EachSelectorRevokesWhatItNames(t *testing.T) {
 		x := NewIndex(0)
 		e := entry(t, c.r)
 		x.Put(e)
-		m := x.Marks(somebody)
+		m := MarksOf(somebody)
 		id, revoked := x.Check(&m, 5000_000)
 		if revoked != c.revokes || revoked && id != e.Key.String() {
 			t.Errorf("revoking %s: revoked %t by %q", c.name, revoked, id)
@@ -74,7 +74,7 @@ func TestIndex_EachSelectorRevokesWhatItNames(t *testing.T) {
 
 func TestIndex_StarIsNoTenantButARoomLikeAnother(t *testing.T) {
 	x := NewIndex(0)
-	m := x.Marks(Subject{Issuer: "app", Rooms: []string{"*"}, Tenant: "*"})
+	m := MarksOf(Subject{Issuer: "app", Rooms: []string{"*"}, Tenant: "*"})
 	x.Put(entry(t, Revocation{Selector: SelectRoom, Value: "[*]"}))
 	if _, revoked := x.Check(&m, 1); revoked {
 		t.Error("a subject of * was taken for a tenant")
@@ -104,7 +104,7 @@ func TestIndex_IssuedBeforeSparesLaterTokens(t *testing.T) {
 	x := NewIndex(0)
 	x.Put(entry(t, Revocation{Selector: SelectUser, Issuer: "app", Value: "u", IssuedBefore: time.UnixMilli(1000)}))
 	for issued, want := range map[int64]bool{999: true, 1000: false, 1001: false, 0: true} {
-		m := x.Marks(Subject{Issuer: "app", User: "u", IssuedAt: issued})
+		m := MarksOf(Subject{Issuer: "app", User: "u", IssuedAt: issued})
 		if _, revoked := x.Check(&m, 5000); revoked != want {
 			t.Errorf("issued at %d, revoked before 1000: %t", issued, revoked)
 		}
@@ -118,7 +118,7 @@ func TestIndex_ExpiredEntriesRevokeNothingAndAreSwept(t *testing.T) {
 		e.ExpiresAt = 1000
 		x.Put(e)
 	}
-	m := x.Marks(Subject{Issuer: "app", JTI: "7"})
+	m := MarksOf(Subject{Issuer: "app", JTI: "7"})
 	if _, revoked := x.Check(&m, 999); !revoked {
 		t.Error("before its expiry it did not revoke")
 	}
@@ -191,12 +191,12 @@ func TestIndex_ReadersSeeWholeEntriesWhileOthersWrite(t *testing.T) {
 					return
 				default:
 				}
-				m := x.Marks(Subject{Issuer: "app", JTI: fmt.Sprint(rand.IntN(steady))})
+				m := MarksOf(Subject{Issuer: "app", JTI: fmt.Sprint(rand.IntN(steady))})
 				if _, revoked := x.Check(&m, 1); !revoked {
 					t.Error("an entry that was always there was not found")
 					return
 				}
-				m = x.Marks(Subject{Issuer: "app", JTI: "never"})
+				m = MarksOf(Subject{Issuer: "app", JTI: "never"})
 				if _, revoked := x.Check(&m, 1); revoked {
 					t.Error("an entry that was never there was found")
 					return
@@ -220,7 +220,7 @@ func TestIndex_LookupsAllocateNothing(t *testing.T) {
 	for i := range 1000 {
 		x.Put(jti(i))
 	}
-	m := x.Marks(somebody)
+	m := MarksOf(somebody)
 	if n := testing.AllocsPerRun(100, func() { x.Check(&m, 1) }); n != 0 {
 		t.Errorf("a lookup allocates %v times", n)
 	}
