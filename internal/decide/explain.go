@@ -88,8 +88,8 @@ func (e *explainer) add(name, config string, problem *reason.Problem) {
 	e.out.Checks = append(e.out.Checks, Check{Name: name, Result: Failed, Reason: problem.Code, Detail: problem.Detail, Config: config})
 }
 
-func (e *explainer) skip(name, why string) {
-	e.out.Checks = append(e.out.Checks, Check{Name: name, Result: Skipped, Detail: why})
+func (e *explainer) skip(name, config, why string) {
+	e.out.Checks = append(e.out.Checks, Check{Name: name, Result: Skipped, Detail: why, Config: config})
 }
 
 // proofs runs the checks up to the signature; after a failure the rest of them have nothing to stand on.
@@ -97,7 +97,7 @@ func (e *explainer) proofs(ctx context.Context) {
 	failed := ""
 	for c := shape; c < proved; c++ {
 		if failed != "" {
-			e.skip(c.name(), "needs the check "+failed+" to pass")
+			e.skip(c.name(), "", "needs the check "+failed+" to pass")
 			continue
 		}
 		problem := e.trial.check(ctx, c)
@@ -131,7 +131,7 @@ func (e *explainer) judgements(ctx context.Context) {
 	t := &e.trial
 	if t.token == nil || t.issuer == nil {
 		for _, name := range names {
-			e.skip(name, "no issuer's rules apply to this token")
+			e.skip(name, "", "no issuer's rules apply to this token")
 		}
 		return
 	}
@@ -166,16 +166,16 @@ func (e *explainer) revocation(ctx context.Context) {
 	config := "profiles." + e.trial.profile.Name + ".revocation"
 	switch {
 	case e.door.options.Revocations == nil:
-		e.skip("revocation", "the revocation list is not asked offline")
+		e.skip("revocation", "", "the revocation list is not asked offline")
 		return
 	case e.trial.key == nil:
-		e.skip("revocation", "is judged for tokens whose key was found")
+		e.skip("revocation", "", "is judged for tokens whose key was found")
 		return
 	}
 	_, signed := nameOf("", "", e.trial.raw)
 	proven, problem := e.trial.proven(signed)
 	if problem != nil {
-		e.skip("revocation", "needs times that can be read")
+		e.skip("revocation", "", "needs times that can be read")
 		return
 	}
 	v := Verdict{Proven: proven}
@@ -185,20 +185,18 @@ func (e *explainer) revocation(ctx context.Context) {
 func (e *explainer) replay(path string) {
 	switch {
 	case e.trial.issuer.Replay.JTI != config.Once:
-		e.skip("replay", "replay protection is off for this issuer")
+		e.skip("replay", path+".replay", "replay protection is off for this issuer")
 	case e.question.Stage != Connect:
-		e.skip("replay", "is judged at connect alone")
+		e.skip("replay", path+".replay", "is judged at connect alone")
 	default:
-		e.skip("replay", "an explanation claims no jti")
+		e.skip("replay", path+".replay", "an explanation claims no jti")
 	}
-	e.out.Checks[len(e.out.Checks)-1].Config = path + ".replay"
 }
 
 func (e *explainer) room(c *token.Claims) {
 	config := "profiles." + e.trial.profile.Name + ".rooms"
 	if !e.question.Stage.judgesRoom() || e.question.Room == "" {
-		e.skip("room", "the question names no room to enter")
-		e.out.Checks[len(e.out.Checks)-1].Config = config
+		e.skip("room", config, "the question names no room to enter")
 		return
 	}
 	p := &Proven{Claims: c, room: e.trial.profile.rooms.Prepare(roomClaim(c))}
