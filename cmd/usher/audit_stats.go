@@ -160,10 +160,7 @@ func draw(s screen, c chart) error {
 		c.rows[i].key = cut(audit.Clean(c.rows[i].key), 32)
 		label, total = max(label, text.StringWidth(c.rows[i].key)), max(total, len(strconv.FormatInt(c.rows[i].total, 10)))
 	}
-	width := s.width
-	if width == 0 {
-		width = plainWidth
-	}
+	width := cmp.Or(s.width, plainWidth)
 	const peak = len("  at most ") // and a number no longer than the total
 	c = c.merged(max(8, width-label-gap-gap-total-peak-total))
 	spans := len(c.rows[0].values)

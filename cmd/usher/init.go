@@ -72,10 +72,7 @@ func (cmd *initCmd) text(folder string) string {
 
 // Run writes a config and a secret of its own, and gives the lines for Prosody. What is there already stays.
 func (cmd *initCmd) Run(_ context.Context, c *commands, s streams) error {
-	path := c.Config
-	if path == "" {
-		path = "usher.yaml"
-	}
+	path := cmp.Or(c.Config, "usher.yaml")
 	folder := filepath.Dir(path)
 	host := cmp.Or(cmd.Domain, "meet.example.com")
 	if err := os.MkdirAll(folder, 0o750); err != nil {

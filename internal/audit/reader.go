@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -65,9 +66,7 @@ func (r *Reader) Stats(ctx context.Context, q StatsQuery) ([]Count, error) {
 	default:
 		return nil, fmt.Errorf("counts go by reason, room, issuer, user or ip, not by %q", Clean(q.By))
 	}
-	if q.Every == 0 {
-		q.Every = 5 * time.Minute
-	}
+	q.Every = cmp.Or(q.Every, 5*time.Minute)
 	if q.Every < time.Second || q.Every%time.Second != 0 {
 		return nil, fmt.Errorf("counts take whole seconds, not every %s", q.Every)
 	}

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"strings"
@@ -76,9 +77,7 @@ func (p *profile) ownHost(name string) string {
 
 // New builds the rules of cfg. It fails where the keys of an issuer cannot be opened.
 func New(cfg *config.Config, opt Options) (*Door, error) {
-	if opt.CacheWeight == 0 {
-		opt.CacheWeight = 64 << 20
-	}
+	opt.CacheWeight = cmp.Or(opt.CacheWeight, 64<<20)
 	open := opt.OpenKeys
 	opt.OpenKeys = nil // it knows the rules that these replace: a Door that kept it would keep them, and they those before them
 	d := &Door{profiles: map[string]*profile{}, options: opt, proven: newCache(opt.CacheWeight)}

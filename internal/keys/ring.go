@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -88,9 +89,7 @@ func open(ctx context.Context, sources []config.KeySource, opt Options, p pace) 
 	if r.now == nil {
 		r.now = time.Now
 	}
-	if r.log == nil {
-		r.log = slog.New(slog.DiscardHandler)
-	}
+	r.log = cmp.Or(r.log, slog.New(slog.DiscardHandler))
 	for _, cs := range sources {
 		s, err := r.source(cs, opt)
 		if err != nil {

@@ -1,6 +1,7 @@
 package prosodyconf
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -34,9 +35,7 @@ func (c *Config) keysOf(h *Host, options Options) (keys, error) {
 		err := k.secret(c, h, algorithm, options)
 		return k, err
 	}
-	if algorithm == "" {
-		algorithm = "RS256"
-	}
+	algorithm = cmp.Or(algorithm, "RS256")
 	if !strings.HasPrefix(algorithm, "RS") {
 		k.note(h, "signature_algorithm = %q never fits keys from a URL, so no token was accepted; the algorithms are left to the keys", algorithm)
 	} else {

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -67,18 +68,12 @@ type awaited struct {
 
 // Open starts following a store and returns at once; Loaded says when the index is ready. Close ends it.
 func Open(store Store, opt Options) *Ledger {
-	if opt.Logger == nil {
-		opt.Logger = slog.New(slog.DiscardHandler)
-	}
+	opt.Logger = cmp.Or(opt.Logger, slog.New(slog.DiscardHandler))
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.Heartbeat == 0 {
-		opt.Heartbeat = time.Second
-	}
-	if opt.AskTimeout == 0 {
-		opt.AskTimeout = 500 * time.Millisecond
-	}
+	opt.Heartbeat = cmp.Or(opt.Heartbeat, time.Second)
+	opt.AskTimeout = cmp.Or(opt.AskTimeout, 500*time.Millisecond)
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Ledger{
 		store: store, opt: opt, index: NewIndex(0), feed: newFeed(),

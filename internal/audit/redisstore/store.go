@@ -18,6 +18,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed"
@@ -90,15 +91,11 @@ const noRetention = 10 * 365 * 24 * time.Hour
 
 // Open uses a client, which stays the caller's to close. It does not wait for Redis.
 func Open(client *redisconn.Client, opt Options) *Store {
-	if opt.Logger == nil {
-		opt.Logger = slog.Default()
-	}
+	opt.Logger = cmp.Or(opt.Logger, slog.Default())
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.Retention == 0 {
-		opt.Retention = noRetention
-	}
+	opt.Retention = cmp.Or(opt.Retention, noRetention)
 	s := &Store{client: client, opt: opt, base: client.Prefix + "audit:"}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop

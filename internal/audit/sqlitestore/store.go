@@ -7,6 +7,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,12 +66,8 @@ const (
 
 // Open opens the folder, brings older files forward, and refuses newer ones.
 func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
-	if opt.SliceRows == 0 {
-		opt.SliceRows = sliceRows
-	}
-	if opt.Logger == nil {
-		opt.Logger = slog.Default()
-	}
+	opt.SliceRows = cmp.Or(opt.SliceRows, sliceRows)
+	opt.Logger = cmp.Or(opt.Logger, slog.Default())
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}

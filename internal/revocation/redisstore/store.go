@@ -17,6 +17,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/hex"
@@ -73,15 +74,11 @@ var _ revocation.Store = (*Store)(nil)
 
 // Open uses a client, which stays the caller's to close.
 func Open(client *redisconn.Client, opt Options) *Store {
-	if opt.KeepChanges == 0 {
-		opt.KeepChanges = 100_000
-	}
+	opt.KeepChanges = cmp.Or(opt.KeepChanges, 100_000)
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.ReplicaWait == 0 {
-		opt.ReplicaWait = time.Second
-	}
+	opt.ReplicaWait = cmp.Or(opt.ReplicaWait, time.Second)
 	return &Store{client: client, opt: opt, base: client.Prefix + "{revocation}:", beat: "0"}
 }
 

@@ -3,6 +3,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -53,9 +54,7 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.KeepChanges == 0 {
-		opt.KeepChanges = 100_000
-	}
+	opt.KeepChanges = cmp.Or(opt.KeepChanges, 100_000)
 	s := &Store{path: path, now: opt.Now, kept: opt.KeepChanges, changed: make(chan struct{})}
 	if err := s.open(ctx, path); err != nil {
 		s.Close()
