@@ -25,13 +25,8 @@ import (
 type asap struct {
 	followed
 	ring *Ring
-	kick chan struct{}
 
-	mu       sync.Mutex
-	limiter  limiter
-	absent   lately[string]
-	flight   *flight
-	closed   bool
+	flights
 	keys     map[string]*followedKey
 	wake     chan struct{} // a new key is to be followed
 	err      error
@@ -52,9 +47,10 @@ type followedKey struct {
 const maxFollowed = 4096
 
 func newASAP(r *Ring, f followed, predecessors []*Ring) *asap {
-	s := &asap{followed: f, ring: r, limiter: newLimiter(r.pace), absent: newLately[string](),
-		keys: make(map[string]*followedKey), kick: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
-	s.inherit(predecessors)
+	s := &asap{followed: f, ring: r, flights: newFlights(r.pace), keys: make(map[string]*followedKey), wake: make(chan struct{}, 1)}
+	if old, ok := predecessor[*asap](predecessors, f); ok {
+		s.succeed(old)
+	}
 	return s
 }
 
@@ -99,18 +95,10 @@ func (s *asap) demand(w wanted) demand {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	switch {
-	case w.kid == "" || s.absent.has(w.kid, now):
+	if w.kid == "" || s.absent.has(w.kid, now) {
 		return demand{absent: true}
-	case s.closed:
-		return demand{why: errClosed}
-	case s.flight == nil && !s.limiter.demand(w.from, now):
-		return demand{why: errHeld}
-	case s.flight == nil:
-		s.flight = newFlight(w)
-		nudge(s.kick)
 	}
-	return s.flight.join()
+	return s.board(w, w, now, errHeld)
 }
 
 // landed: a flight for another kid says nothing of this one, so it is this one's turn to ask.
@@ -230,17 +218,6 @@ func (s *asap) confirm(k *followedKey, a fetch.Answer) {
 	}
 	k.since, k.shown = time.Now(), s.ring.now()
 	k.next = k.since.Add(s.fresh(s.ring.pace, a))
-}
-
-// close tells whoever still waits that there will be no answer.
-func (s *asap) close() {
-	s.mu.Lock()
-	f := s.flight
-	s.flight, s.closed = nil, true
-	s.mu.Unlock()
-	if f != nil {
-		f.land(errClosed)
-	}
 }
 
 // nudge wakes the reader of c, if it has not been woken already.

@@ -3,6 +3,7 @@ package keys
 import (
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -20,6 +21,48 @@ type flight struct {
 	err     error
 	waiting int       // guarded by the source's lock
 	sent    time.Time // what a set did not have then it may have had a moment later
+}
+
+// flights is the side of a source that tokens reach: the one fetch for them that may be under way, who may have one made,
+// and which kids are not there. Its lock guards the rest of the source too.
+type flights struct {
+	kick chan struct{} // a flight was booked that whoever makes them does not know of yet
+
+	mu      sync.Mutex
+	limiter limiter
+	absent  lately[string]
+	flight  *flight
+	closed  bool
+}
+
+func newFlights(p pace) flights {
+	return flights{kick: make(chan struct{}, 1), limiter: newLimiter(p), absent: newLately[string]()}
+}
+
+// board has w wait for the flight that is under way, or for one that asks for what; why is the answer where none may be
+// made now. The caller has mu.
+func (f *flights) board(w, what wanted, now time.Time, why error) demand {
+	switch {
+	case f.closed:
+		return demand{why: errClosed}
+	case f.flight == nil && !f.limiter.demand(w.from, now):
+		return demand{why: why}
+	case f.flight == nil:
+		f.flight = newFlight(what)
+		nudge(f.kick)
+	}
+	return f.flight.join()
+}
+
+// close tells whoever still waits that there will be no answer.
+func (f *flights) close() {
+	f.mu.Lock()
+	last := f.flight
+	f.flight, f.closed = nil, true
+	f.mu.Unlock()
+	if last != nil {
+		last.land(errClosed)
+	}
 }
 
 // maxWaiting bounds those who wait for one fetch: with a server that hangs, and a flood, they would pile up.

@@ -11,16 +11,19 @@ func (f followed) like(other followed) bool {
 	return f.kind == other.kind && f.url.String() == other.url.String()
 }
 
-// inherit takes over from the first of rings that follows the same URL.
-func (s *set) inherit(rings []*Ring) {
+// predecessor is the first source of rings that is of the same kind and follows the same.
+func predecessor[S interface {
+	remote
+	like(followed) bool
+}](rings []*Ring, f followed) (old S, found bool) {
 	for _, r := range rings {
-		for _, old := range r.remotes {
-			if old, ok := old.(*set); ok && s.like(old.followed) {
-				s.succeed(old)
-				return
+		for _, other := range r.remotes {
+			if old, ok := other.(S); ok && old.like(f) {
+				return old, true
 			}
 		}
 	}
+	return old, false
 }
 
 func (s *set) succeed(old *set) {
@@ -31,18 +34,6 @@ func (s *set) succeed(old *set) {
 	s.since, s.shown = old.since, old.shown
 	s.limiter = old.limiter.copy()
 	s.absent = old.absent.copy()
-}
-
-// inherit takes over from the first of rings that follows the same server.
-func (s *asap) inherit(rings []*Ring) {
-	for _, r := range rings {
-		for _, old := range r.remotes {
-			if old, ok := old.(*asap); ok && s.like(old.followed) {
-				s.succeed(old)
-				return
-			}
-		}
-	}
 }
 
 func (s *asap) succeed(old *asap) {

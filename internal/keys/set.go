@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/usher-im/usher/internal/keys/fetch"
@@ -18,13 +17,8 @@ type set struct {
 	followed
 	ring   *Ring
 	decode decoder
-	kick   chan struct{} // a flight was booked that run does not know of yet
 
-	mu       sync.Mutex
-	limiter  limiter
-	absent   lately[string]
-	flight   *flight
-	closed   bool
+	flights
 	keys     []*Key
 	unshown  bool // the keys have changed, and the ring does not show them yet
 	etag     string
@@ -38,8 +32,10 @@ type set struct {
 
 // newSet makes a source whose first flight is booked already: a token that comes before the first answer waits for it.
 func newSet(r *Ring, f followed, decode decoder, predecessors []*Ring) *set {
-	s := &set{followed: f, ring: r, decode: decode, kick: make(chan struct{}, 1), limiter: newLimiter(r.pace), absent: newLately[string]()}
-	s.inherit(predecessors)
+	s := &set{followed: f, ring: r, decode: decode, flights: newFlights(r.pace)}
+	if old, ok := predecessor[*set](predecessors, f); ok {
+		s.succeed(old)
+	}
 	s.book(time.Now())
 	return s
 }
@@ -81,18 +77,10 @@ func (s *set) demand(w wanted) demand {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	switch {
-	case w.kid == "" && s.keys != nil && !s.unshown, w.kid != "" && s.absent.has(w.kid, now):
+	if w.kid == "" && s.keys != nil && !s.unshown || w.kid != "" && s.absent.has(w.kid, now) {
 		return demand{absent: true}
-	case s.closed:
-		return demand{why: errClosed}
-	case s.flight == nil && !s.limiter.demand(w.from, now):
-		return demand{why: s.silence()}
-	case s.flight == nil:
-		s.flight = newFlight(wanted{})
-		nudge(s.kick)
 	}
-	return s.flight.join()
+	return s.board(w, wanted{}, now, s.silence())
 }
 
 // silence says why the source is not asked now: it fails, or it has just answered.
@@ -254,15 +242,4 @@ func (s *set) wait() time.Duration {
 		d = min(d, s.maxStale-now.Sub(s.since))
 	}
 	return max(0, d)
-}
-
-// close tells whoever still waits that there will be no answer.
-func (s *set) close() {
-	s.mu.Lock()
-	f := s.flight
-	s.flight, s.closed = nil, true
-	s.mu.Unlock()
-	if f != nil {
-		f.land(errClosed)
-	}
 }
