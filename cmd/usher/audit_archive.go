@@ -139,7 +139,7 @@ func openStored(ctx context.Context, cfg *config.Config, s streams) (archive, er
 	}
 	redis, err := connect(cfg)
 	if err != nil {
-		return nil, &failure{exitUsage, err}
+		return nil, err
 	}
 	store, err := readEvents(ctx, cfg, redis, newLogger(cfg.Log, s.err))
 	if err != nil {

@@ -25,7 +25,7 @@ func (*configCheckCmd) Run(_ context.Context, c *commands, io streams) error {
 	}
 	rules, err := openRules(cfg, nil, nil, nil)
 	if err != nil {
-		return &failure{exitUsage, err}
+		return err
 	}
 	rules.close()
 	for _, fault := range faultsOfOwner(cfg) {

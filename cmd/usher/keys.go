@@ -88,7 +88,7 @@ func (cmd *keysListCmd) rows(ctx context.Context, c *commands, s streams) ([]key
 	}
 	r, err := openRules(cfg, nil, nil, nil)
 	if err != nil {
-		return nil, &failure{exitUsage, err}
+		return nil, err
 	}
 	defer r.close()
 	r.settle(ctx)

@@ -37,7 +37,7 @@ func openOwnJournal(ctx context.Context, cfg *config.Config, redis *redisconn.Cl
 	j := &ownJournal{release: func() {}, err: s.err}
 	pseudonyms, err := openPseudonyms(cfg)
 	if err != nil {
-		return nil, &failure{exitUsage, err}
+		return nil, err
 	}
 	log := newLogger(cfg.Log, s.err)
 	node, dir := "", spillDir(cfg)

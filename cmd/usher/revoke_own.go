@@ -53,7 +53,7 @@ func openOwnDesk(ctx context.Context, c *commands, s streams) (_ desk, err error
 		}
 	}
 	if d.redis, err = connect(cfg); err != nil {
-		return nil, &failure{exitUsage, err}
+		return nil, err
 	}
 	if d.store, err = openRevocations(ctx, cfg, d.redis); err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 func (d *ownDesk) preview(ctx context.Context, answers []deskAnswer, now time.Time) error {
 	pseudonyms, err := openPseudonyms(d.cfg)
 	if err != nil {
-		return &failure{exitUsage, err}
+		return err
 	}
 	var events *audit.Reader // nil where there are no events yet
 	if store, err := readEvents(ctx, d.cfg, d.redis, newLogger(d.cfg.Log, d.streams.err)); err == nil {

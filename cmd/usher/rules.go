@@ -53,7 +53,7 @@ func openRules(cfg *config.Config, revocations decide.Revocations, old *rules, l
 	})
 	if err != nil {
 		r.close()
-		return nil, err
+		return nil, &failure{exitUsage, err}
 	}
 	slices.SortFunc(r.rings, func(a, b ring) int { return cmp.Or(cmp.Compare(a.profile, b.profile), cmp.Compare(a.issuer, b.issuer)) })
 	r.door = door

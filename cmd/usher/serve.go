@@ -108,7 +108,7 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 		return n, err
 	}
 	if n.redis, err = connect(cfg); err != nil {
-		return n, &failure{exitUsage, err}
+		return n, err
 	}
 	// First, and closed last: it is to record what commands do to the embedded store from now on.
 	if err = n.openAudit(ctx, cfg, s.out); err != nil {
@@ -122,7 +122,7 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	}
 	r, err := openRules(cfg, n.ledger, nil, log)
 	if err != nil {
-		return n, &failure{exitUsage, err}
+		return n, err
 	}
 	n.rules.Store(r)
 	n.started = cfg
@@ -163,7 +163,7 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 	}
 	pseudonyms, err := openPseudonyms(cfg)
 	if err != nil {
-		return &failure{exitUsage, err}
+		return err
 	}
 	if n.sink, err = openSink(cfg, out, n.log); err != nil {
 		return err

@@ -30,7 +30,7 @@ func connect(cfg *config.Config) (*redisconn.Client, error) {
 	}
 	client, err := redisconn.Open(cfg.Redis)
 	if err != nil {
-		return nil, fmt.Errorf("redis (%s) cannot be used: %w", cfg.Where("redis"), err)
+		return nil, usage("redis (%s) cannot be used: %w", cfg.Where("redis"), err)
 	}
 	return client, nil
 }
@@ -112,7 +112,7 @@ func openPseudonyms(cfg *config.Config) (*audit.Pseudonyms, error) {
 	if path := cfg.Audit.PseudonymKeyFile; path != "" {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("audit.pseudonym_key_file (%s) cannot be read: %w", cfg.Where("audit.pseudonym_key_file"), err)
+			return nil, usage("audit.pseudonym_key_file (%s) cannot be read: %w", cfg.Where("audit.pseudonym_key_file"), err)
 		}
 		key = bytes.TrimSpace(b)
 	}

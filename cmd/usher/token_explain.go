@@ -67,7 +67,7 @@ func (cmd *tokenExplainCmd) offline(ctx context.Context, c *commands, s streams,
 	}
 	r, err := openRules(cfg, nil, nil, nil)
 	if err != nil {
-		return decide.Explanation{}, &failure{exitUsage, err}
+		return decide.Explanation{}, err
 	}
 	defer r.close()
 	r.settle(ctx)

@@ -1,4 +1,4 @@
-// The demo shows usher's main job on real servers: a verifier and a Prosody on free loopback ports, a token, a join
+// Command demo shows usher's main job on real servers: a verifier and a Prosody on free loopback ports, a token, a join
 // that it opens and one that it does not, and what becomes of its bearer when it is revoked. Run it by `make demo`;
 // with --keep it leaves both running to play with.
 package main
