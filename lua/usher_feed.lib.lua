@@ -153,15 +153,16 @@ return function (usher, ask, client)
 	-- another host's handler, Jitsi's among them, would judge it by keys that are not its own.
 	local function adopt(session, from)
 		if session.host ~= host or from.destroyed or not from.usher_news then return; end
+		local asked, same = {}, session.auth_token == from.auth_token;
 		hold(session, nil);
 		session.usher_about = nil;
 		-- A guest keeps what Jitsi's mod_jitsi_permissions has lent him.
 		if session.auth_token or from.auth_token then usher.set(session, from); from.auth_token = nil; end
 		usher.watch(session, from.usher_news);
-		local asked = {};
 		for _, seat in ipairs(seats(session, true)) do asked[seat.asked] = true; doubt(session, seat); end
 		for room in pairs(session.usher_given or {}) do if not asked[room.jid] then regrade(session, room); end end -- it has left
-		session.jitsi_breakout_main_jid = nil; -- until the new token is found to open that room too
+		-- Until the token is found to open that room too. Who is between rooms with the same token is asked about nothing.
+		if not same or next(asked) then session.jitsi_breakout_main_jid = nil; end
 	end
 	module:hook("smacks-hibernation-end", function (event) adopt(event.resumed, event.origin); end);
 	module:hook_global("c2s-session-updated", function (event) adopt(event.session, event.from_session); end, 2); -- before Jitsi's, at 1

@@ -95,6 +95,30 @@ func TestBreakout_ASessionThatComesBackIsJudgedForItsMainRoom(t *testing.T) {
 	})
 }
 
+// Jitsi's client leaves one room before it joins the next.
+func TestBreakout_WhoComesBackBetweenRoomsKeepsTheWayThatItsTokenHasOpened(t *testing.T) {
+	each(t, breakoutSetup, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		first := mine(t, "daily", "first")
+		for token, keeps := range map[string]bool{first: true, mine(t, "daily", "second"): false} {
+			alice := s.Login(t, e2e.Who{Token: first})
+			id := enable(alice)
+			alice.MustJoin("daily", "alice")
+			if err := alice.Leave(e2e.Context(t), e2e.Room("daily"), "alice"); err != nil {
+				t.Fatal(err)
+			}
+			alice.Close()
+			if answer := resume(t, s, "", token, id); answer != "resumed" {
+				t.Fatalf("the resumption %s", answer)
+			}
+			if got := mainRoom(t, s, alice.JID); (got == e2e.Room("daily")) != keeps {
+				t.Errorf("with the same token %v, the session's main room is %q", keeps, got)
+			}
+			s.Lua(t, fmt.Sprintf(`prosody.full_sessions[%q]:close();`, alice.JID), nil)
+		}
+	})
+}
+
 // mustRecheck waits for the first recheck after the given number of questions.
 func mustRecheck(t *testing.T, s *e2e.Stack, before int) e2e.Question {
 	t.Helper()
