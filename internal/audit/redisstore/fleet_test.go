@@ -340,7 +340,6 @@ func dumped(t *testing.T, client *redis.Client, text string) bool {
 	return false
 }
 
-// A Redis without a log of its own comes back empty: what was in it is gone, and what comes then is found by everybody.
 // As a machine that was cloned has it, with a node that ran there before.
 func TestStore_SaysThatAnotherNodeWritesUnderItsName(t *testing.T) {
 	c := config.Redis{URL: serve(t).URL(), Prefix: "usher:"}
@@ -359,6 +358,7 @@ func TestStore_SaysThatAnotherNodeWritesUnderItsName(t *testing.T) {
 	}
 }
 
+// A Redis without a log of its own comes back empty: what was in it is gone, and what comes then is found by everybody.
 func TestStore_WhatComesAfterRedisWasEmptiedIsFound(t *testing.T) {
 	c := config.Redis{URL: serve(t).URL(), Prefix: "usher:"}
 	writer := openAs(t, c, "node-a", Options{})

@@ -209,3 +209,40 @@ func TestPipeline_GoesOnBehindWhatHasExpired(t *testing.T) {
 		t.Errorf("%d events are found, want %d", len(all), 3*chunkRows)
 	}
 }
+
+// A Redis that evicts takes any key with an expiry, and the rows beside it stay.
+func TestPipeline_GoesOnWhereRedisHasEvictedAPosition(t *testing.T) {
+	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: "usher:"}, "node-1", Options{Now: time.Now})
+	p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		for range 2 {
+			now := time.Now()
+			p.Record(audit.Event{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow, UserID: "u"})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := p.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		last, err := s.Last(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := place{hourOf(last), "node-1"}
+		if n == 1 {
+			continue
+		}
+		if err := s.client.Del(t.Context(), s.key(at, "p")).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if all := pagesOf(t, s, audit.Query{User: "u", Limit: 100}); len(all) != 6 {
+		t.Errorf("%d events are found, want 6", len(all))
+	}
+}
