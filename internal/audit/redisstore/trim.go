@@ -80,6 +80,9 @@ func (s *Store) forgetPast(ctx context.Context) error {
 		if err := s.drop(ctx, doomed{part: part{place: p}, all: true}); err != nil {
 			return err
 		}
+		if err := s.client.Unlink(ctx, s.key(p, "p")).Err(); err != nil {
+			return err
+		}
 	}
 	return err
 }
@@ -156,10 +159,14 @@ func tooMuch(parts []part, limit int64) (gone []doomed, left int64) {
 	return gone, allowed + other
 }
 
+// positionKept is how long the position of an hour outlives its rows: a node that still writes there, since its clock is
+// behind or its events had to wait, would take them for lost and bring them again.
+const positionKept = 24 * time.Hour
+
 func (s *Store) drop(ctx context.Context, gone doomed) error {
 	keys := []string{s.stream(gone.place, classAllowed)}
 	if gone.all {
-		keys = append(keys, s.stream(gone.place, classOther), s.key(gone.place, "c"), s.key(gone.place, "p"))
+		keys = append(keys, s.stream(gone.place, classOther), s.key(gone.place, "c"))
 		for b := range 256 {
 			keys = append(keys, s.bucket(gone.place, uint32(b)))
 		}
@@ -171,6 +178,9 @@ func (s *Store) drop(ctx context.Context, gone doomed) error {
 		return nil
 	}
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		position := s.key(gone.place, "p")
+		p.HDel(ctx, position, "a", "d")
+		p.Expire(ctx, position, positionKept)
 		p.ZRem(ctx, s.base+"hours", gone.place.String())
 		p.HDel(ctx, s.base+"sizes", gone.place.String())
 		return nil

@@ -67,3 +67,31 @@ func TestStore_SaysThatTheHourBeingWrittenIsMoreThanAll(t *testing.T) {
 		t.Errorf("the newest hour is gone: %v", err)
 	}
 }
+
+// A node whose clock is behind, or that brings what waited, writes to an hour that is trimmed meanwhile.
+func TestStore_TakesNoTrimmedHourForLost(t *testing.T) {
+	c := config.Redis{URL: redistest.Serve(t).URL(), Prefix: "usher:"}
+	behind, ahead := openAs(t, c, "behind", Options{MaxSize: 1}), openAs(t, c, "ahead", Options{MaxSize: 1})
+	rows := storetest.Rows(storetest.Events(1000)) // of three hours
+	late := rows[len(rows)-1:]
+	if err := ahead.Append(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		if err := behind.Append(t.Context(), rows[n:n+1]); err != nil {
+			t.Fatal(err)
+		}
+		if err := behind.trim(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := ahead.trim(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := behind.Append(t.Context(), rows[2:4]); err != nil {
+		t.Fatal(err)
+	}
+	if kept := pagesOf(t, ahead, audit.Query{Since: storetest.Now.Add(-24 * time.Hour), Limit: 100}); len(kept) != 2 {
+		t.Errorf("%d rows are kept, want the last one of each", len(kept))
+	}
+}
