@@ -209,7 +209,7 @@ func (s *spill) growth() <-chan struct{} {
 func (s *spill) inMemory(first uint64, read int64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.segments) > 0 && (s.last().first != first || s.last().size > read) {
+	if len(s.segments) > 0 && (s.last().first > first || s.last().first == first && s.last().size > read) {
 		return nil
 	}
 	return s.memory

@@ -292,6 +292,43 @@ func TestSpill_DeletedFileHoldsUpNothing(t *testing.T) {
 	}
 }
 
+// As somebody does who wants room on the disk.
+func TestSpill_WhatWaitsInMemoryIsReadWhereTheFilesAreDeleted(t *testing.T) {
+	s, _ := newSpill(t, t.TempDir(), 1<<20)
+	room := 1 << 20
+	s.openFile = func(path string) (appendFile, error) {
+		f, err := appendOnly(path)
+		return fullDisk{f, &room}, err
+	}
+	next := write(t, s, 1, 2000)
+	r := spillReader{s: s}
+	defer r.close()
+	if _, err := r.next(1); err != nil {
+		t.Fatal(err)
+	}
+	room = 0
+	end := write(t, s, next, 3)
+	for _, one := range s.segments {
+		if err := os.Remove(filepath.Join(s.dir, one.name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last uint64
+	for {
+		rows, err := r.next(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) == 0 {
+			break
+		}
+		last = rows[len(rows)-1].K
+	}
+	if last != end-1 {
+		t.Errorf("the last row that is read is %d, want %d", last, end-1)
+	}
+}
+
 func TestSpill_FullDiskAndMemoryRefuse(t *testing.T) {
 	s, _ := newSpill(t, t.TempDir(), 1<<20)
 	room := 0
