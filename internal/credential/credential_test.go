@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -122,6 +123,37 @@ func TestCredential_IsHeldUntilItIsTakenAway(t *testing.T) {
 	}
 	if node.Holds(c, now.Add(2*rereadAfter)) {
 		t.Error("it is held although another has its name")
+	}
+}
+
+// What is changed while a node reads the file is another file: it must not be taken for the one that was read.
+func TestCredential_ChangeWhileTheFileIsReadIsSeen(t *testing.T) {
+	dir := t.TempDir()
+	cli, node := open(t, dir), open(t, dir)
+	began := time.Now()
+	var over atomic.Bool
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer over.Store(true)
+	reading.Go(func() {
+		for !over.Load() {
+			node.Authenticate("usher_nobody's", began)
+		}
+	})
+	for n := range 150 {
+		name := fmt.Sprint("n", n)
+		secret, err := cli.Create(name, Admin, began)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cli.Delete(name); err != nil {
+			t.Fatal(err)
+		}
+		for later := range 2 { // the second time it looks at the file for certain
+			if _, known := node.Authenticate(secret, began.Add(time.Duration(later)*time.Minute)); known && later == 1 {
+				t.Fatalf("credential %d was deleted, and is let in", n)
+			}
+		}
 	}
 }
 

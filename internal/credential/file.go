@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -193,15 +194,11 @@ func (f *File) change(edit func([]Credential) ([]Credential, error)) error {
 
 func (f *File) read() error {
 	path := filepath.Join(f.dir, fileName)
-	b, err := os.ReadFile(path)
+	b, info, err := readWhole(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.take(nil, nil)
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("credentials cannot be read: %w", err)
-	}
-	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("credentials cannot be read: %w", err)
 	}
@@ -211,6 +208,20 @@ func (f *File) read() error {
 	}
 	f.take(all, info)
 	return nil
+}
+
+// readWhole gives the content of a file and which file that was: another may have its name a moment later.
+func readWhole(path string) (content []byte, which fs.FileInfo, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	if which, err = file.Stat(); err != nil {
+		return nil, nil, err
+	}
+	content, err = io.ReadAll(file)
+	return content, which, err
 }
 
 func (f *File) take(all []Credential, stamp fs.FileInfo) {
