@@ -128,9 +128,9 @@ func (s *spill) append(frames []byte, k uint64) error {
 	err := s.empty()
 	if err == nil {
 		err = s.write(frames, k)
-		if err == nil || errors.Is(err, errSpillFull) {
-			return err
-		}
+	}
+	if err == nil || errors.Is(err, errSpillFull) {
+		return err
 	}
 	if !s.failing {
 		s.failing = true

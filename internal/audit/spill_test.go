@@ -292,6 +292,21 @@ func TestSpill_DeletedFileHoldsUpNothing(t *testing.T) {
 	}
 }
 
+// Whoever is told to mend a disk that has room looks in the wrong place.
+func TestSpill_BoundIsSaidAlsoWhereSomethingWaitsInMemory(t *testing.T) {
+	s, _ := newSpill(t, t.TempDir(), 500<<10)
+	room := 200 << 10
+	s.openFile = func(path string) (appendFile, error) {
+		f, err := appendOnly(path)
+		return fullDisk{f, &room}, err
+	}
+	next := write(t, s, 1, 3000)
+	room = 1 << 20
+	if err := s.append(appendFrame(nil, next, payload(next)), next); !errors.Is(err, errSpillFull) || s.total > 500<<10 {
+		t.Errorf("%v at %d bytes on the disk, and %d in memory", err, s.total, len(s.memory))
+	}
+}
+
 // As somebody does who wants room on the disk.
 func TestSpill_WhatWaitsInMemoryIsReadWhereTheFilesAreDeleted(t *testing.T) {
 	s, _ := newSpill(t, t.TempDir(), 1<<20)
