@@ -83,6 +83,7 @@ func TestBody_OneWhoseEndTwoMaySeeInTwoPlacesIsRefused(t *testing.T) {
 		"a length and chunks":      {"1.1", "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n", chunks("{}") + hidden, true},
 		"chunks and a length":      {"1.1", "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n", chunks("{}") + hidden, true},
 		"another coding":           {"1.1", "Transfer-Encoding: gzip\r\n", chunks("{}") + hidden, true},
+		"a sign before chunks":     {"1.1", "Transfer-Encoding: \x0bchunked\r\n", chunks("{}") + hidden, true},
 		"no coding":                {"1.1", "Content-Length: 2\r\nTransfer-Encoding: identity\r\n", "{}" + hidden, true},
 		"chunks before HTTP/1.1":   {"1.0", "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n", chunks("{}") + hidden, true},
 	} {

@@ -175,7 +175,7 @@ func misframed(h *fasthttp.RequestHeader) bool {
 			lengths++
 		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
 			codings++
-			chunked = bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+			chunked = bytes.EqualFold(bytes.Trim(value, " \t\r\n"), []byte("chunked")) // of white space no other belongs to HTTP
 		}
 	}
 	return lengths+codings > 1 || codings > 0 && !(chunked && h.IsHTTP11())
