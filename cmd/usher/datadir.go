@@ -97,7 +97,7 @@ func faultsOfOwner(cfg *config.Config) (faults []string) {
 
 // onceAs does something as another user, and is root again after it. It does nothing where root may not change: in a
 // container, for one.
-func onceAs(u *user.User, do func()) error {
+func onceAs(u *user.User, do func()) (back error) {
 	id, err := idsOf(u)
 	if err != nil {
 		return nil
@@ -107,11 +107,19 @@ func onceAs(u *user.User, do func()) error {
 		return nil
 	}
 	gid := os.Getegid()
-	// Only for that time; root stays who may go back.
-	if err = errors.Join(syscall.Setgroups(id.groups), syscall.Setegid(id.gid), syscall.Seteuid(id.uid)); err == nil {
-		do()
+	// Only for that time; root stays who may go back. What could not be changed could not be changed back either.
+	for _, step := range []struct{ there, back func() error }{
+		{func() error { return syscall.Setgroups(id.groups) }, func() error { return syscall.Setgroups(groups) }},
+		{func() error { return syscall.Setegid(id.gid) }, func() error { return syscall.Setegid(gid) }},
+		{func() error { return syscall.Seteuid(id.uid) }, func() error { return syscall.Seteuid(0) }},
+	} {
+		if step.there() != nil {
+			return nil
+		}
+		defer func() { back = errors.Join(back, step.back()) }()
 	}
-	return errors.Join(syscall.Seteuid(0), syscall.Setegid(gid), syscall.Setgroups(groups))
+	do()
+	return nil
 }
 
 // What a node reads in its data_dir, and what it also writes.
