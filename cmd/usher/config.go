@@ -17,7 +17,8 @@ type configCmd struct {
 
 type configCheckCmd struct{}
 
-// Run also opens the keys, as serve would: a config whose key files cannot be used is no good config.
+// Run also opens the keys and what leads to Redis, as serve would, which is not asked: a config whose files cannot be used is
+// no good config.
 func (*configCheckCmd) Run(_ context.Context, c *commands, io streams) error {
 	cfg, err := c.load(io)
 	if err != nil {
@@ -28,6 +29,13 @@ func (*configCheckCmd) Run(_ context.Context, c *commands, io streams) error {
 		return err
 	}
 	rules.close()
+	redis, err := connect(cfg)
+	if err != nil {
+		return err
+	}
+	if redis != nil {
+		defer redis.Close()
+	}
 	for _, fault := range faultsOfOwner(cfg) {
 		fmt.Fprintln(io.err, "warning:", fault)
 	}
