@@ -104,9 +104,6 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	if err != nil {
 		return n, err
 	}
-	if err = who.EnsureLocal(); err != nil {
-		return n, err
-	}
 	if n.redis, err = connect(cfg); err != nil {
 		return n, err
 	}
@@ -115,6 +112,10 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 		return n, err
 	}
 	if n.ledger, err = openLedger(ctx, cfg, n.redis, log, n.witness.saw); err != nil {
+		return n, err
+	}
+	// Not before there is a list: where this is and that is not, it was lost (beginsEmpty).
+	if err = who.EnsureLocal(); err != nil {
 		return n, err
 	}
 	if n.redis == nil { // in a fleet the command records itself
