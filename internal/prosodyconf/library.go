@@ -12,7 +12,7 @@ import (
 var kept = map[string][]string{
 	"":                {"assert", "error", "ipairs", "next", "pairs", "pcall", "select", "tonumber", "tostring", "type", "unpack"},
 	lua.MathLibName:   {"abs", "ceil", "floor", "huge", "max", "min", "pi"},
-	lua.StringLibName: {"byte", "char", "len", "lower", "reverse", "sub", "upper"},
+	lua.StringLibName: {"byte", "char", "len", "sub"},
 	lua.TabLibName:    {"insert", "remove", "getn", "maxn"},
 }
 
@@ -55,6 +55,9 @@ func (e *evaluation) addText(library *lua.LTable) {
 	whole := e.state.G.Global.RawGetString(lua.StringLibName).(*lua.LTable)
 	library.RawSetString("format", e.state.NewFunction(e.format))
 	library.RawSetString("rep", e.state.NewFunction(e.rep))
+	for _, name := range []string{"lower", "reverse", "upper"} {
+		library.RawSetString(name, e.paid(whole, name))
+	}
 	for _, name := range []string{"find", "match", "gmatch", "gsub"} {
 		library.RawSetString(name, e.boundPattern(whole, name))
 	}
@@ -65,6 +68,15 @@ func (e *evaluation) pay(l *lua.LState, bytes int) {
 	if err := e.meter.spend(bytes); err != nil {
 		l.RaiseError("%s", err)
 	}
+}
+
+// paid is a function that builds a text as long as its argument.
+func (e *evaluation) paid(library *lua.LTable, name string) *lua.LFunction {
+	whole := library.RawGetString(name)
+	return e.state.NewFunction(func(l *lua.LState) int {
+		e.pay(l, len(l.CheckString(1)))
+		return forward(l, whole)
+	})
 }
 
 func (e *evaluation) concat(l *lua.LState) int {
