@@ -50,14 +50,21 @@ func TestAcknowledged_MeansThatAReplicaHasItWhereThereIsOne(t *testing.T) {
 		info, err := client.Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(info, "state=online")
 	})
-	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: master.URL(), Prefix: "usher:"}), redisstore.Options{ReplicaWait: time.Second})
+	open := func(wait time.Duration) *redisstore.Store {
+		return redisstore.Open(redistest.Connect(t, config.Redis{URL: master.URL(), Prefix: "usher:"}), redisstore.Options{ReplicaWait: wait})
+	}
 	r := storetest.JTI(t, "a")
-	w, err := s.Revoke(t.Context(), []revocation.Revocation{r})
+	// A master calls a replica online that has yet to load what it was sent.
+	w, err := open(20*time.Second).Revoke(t.Context(), []revocation.Revocation{r})
 	if err != nil || !w.Replicated {
 		t.Fatalf("with a replica: %+v, %v", w, err)
 	}
 	if n, err := redistest.Direct(t, replica).HLen(t.Context(), "usher:{revocation}:index").Result(); err != nil || n != 1 {
 		t.Fatalf("the replica has %d entries, %v", n, err)
+	}
+	s := open(time.Second)
+	if _, err := s.Revoke(t.Context(), []revocation.Revocation{r}); err != nil { // now it knows of the replica as well
+		t.Fatal(err)
 	}
 	replica.Kill()
 	for range 2 { // the same again is not acknowledged either, though it changes nothing
