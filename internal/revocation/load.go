@@ -60,7 +60,12 @@ func (l *Ledger) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.load(ctx, st, false)
+	// The store may have been emptied since, and be past us already.
+	same, err := l.sameHistory(ctx, l.position(), st)
+	if err != nil {
+		return err
+	}
+	return l.load(ctx, st, !same)
 }
 
 // load fills a new index aside and swaps it in. The order makes it whole: where the store stands, then all entries,

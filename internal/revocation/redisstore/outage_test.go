@@ -215,3 +215,31 @@ func TestRevoke_IntoAStoreThatWasEmptiedIsInTheIndexOfTheNode(t *testing.T) {
 		}
 	}
 }
+
+// A node that has fallen behind loads the store anew, which may be another one by then.
+func TestFollowing_PutsBackWhatAStoreLostThatHasMovedOnPastTheNode(t *testing.T) {
+	server := redistest.Serve(t)
+	c := config.Redis{URL: server.URL(), Prefix: "usher:"}
+	node := revocation.Open(redisstore.Open(redistest.Connect(t, c), few), revocation.Options{})
+	t.Cleanup(func() { node.Close() })
+	<-node.Loaded()
+	if _, err := node.Revoke(t.Context(), []revocation.Revocation{storetest.JTI(t, "lost")}); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Eventually(t, "the node follows", func() bool { return node.Stats().Seq == 1 })
+	if err := redistest.Direct(t, server).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	others := make([]revocation.Revocation, 500) // one write, of which the first changes are not kept
+	for i := range others {
+		others[i] = storetest.JTI(t, fmt.Sprint(i))
+	}
+	if _, err := redisstore.Open(redistest.Connect(t, c), few).Revoke(t.Context(), others); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Eventually(t, "the node has the others'", func() bool { return indexed(node, fmt.Sprint(len(others)-1)) })
+	storetest.Eventually(t, "it has put back what was lost", func() bool { return node.Stats().PutBack == 1 })
+	if !indexed(node, "lost") {
+		t.Error("what was lost is let in")
+	}
+}
