@@ -86,9 +86,21 @@ func (w *Watched) startSentinel(ctx context.Context, dir string, port int) error
 	if err != nil {
 		return err
 	}
-	w.sentinels, w.Addresses = append(w.sentinels, p), append(w.Addresses, fmt.Sprintf("127.0.0.1:%d", port))
-	_, err = p.WaitLine(ctx, "+monitor master")
-	return err
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	w.sentinels, w.Addresses = append(w.sentinels, p), append(w.Addresses, address)
+	if _, err := p.WaitLine(ctx, "+monitor master"); err != nil {
+		return err
+	}
+	return bearWith(ctx, address)
+}
+
+// bearWith keeps a Sentinel in service that the machine has not let run for two seconds: it would do nothing for half a
+// minute, and again as often as that happens (+tilt). It also asks servers every second, not every ten, what they are.
+func bearWith(ctx context.Context, address string) error {
+	s := redis.NewSentinelClient(&redis.Options{Addr: address})
+	defer s.Close()
+	set := redis.NewStatusCmd(ctx, "SENTINEL", "DEBUG", "TILT-TRIGGER", 60_000, "INFO-PERIOD", 1000)
+	return s.Process(ctx, set)
 }
 
 func knowsAll(ctx context.Context, address string) error {
@@ -120,8 +132,8 @@ func (w *Watched) Master(ctx context.Context) (*Redis, error) {
 	return nil, fmt.Errorf("the Sentinels name %v as master, which is none of ours", found)
 }
 
-// Settled waits until both others follow the master. Sentinels take ten seconds and more to turn an old master that
-// came back into a replica.
+// Settled waits until both others follow the master. Sentinels take seconds to turn an old master that came back into a
+// replica.
 func (w *Watched) Settled(ctx context.Context) error {
 	return until(ctx, "both replicas follow the master", func() bool {
 		master, err := w.Master(ctx)
@@ -135,7 +147,7 @@ func (w *Watched) Settled(ctx context.Context) error {
 	})
 }
 
-// Log is what the Sentinels printed last: on a machine that has no time they take themselves out of service (+tilt).
+// Log is what the Sentinels printed last.
 func (w *Watched) Log() string {
 	var b strings.Builder
 	for _, p := range w.sentinels {

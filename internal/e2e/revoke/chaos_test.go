@@ -18,8 +18,7 @@ var (
 	failovers = flag.Int("failovers", 1, "how often TestChaos lets the Sentinels fail over")
 )
 
-// Neither of these runs beside others: on a machine that has no time Sentinels take themselves out of service for half a
-// minute.
+// Neither of these runs beside others: for Sentinels a machine that has no time is a master that is down.
 
 // The server is killed at random moments. Now and then it stays away for longer than max_staleness.
 func TestChaos_ARedisThatCrashesLosesNothingAndLetsNobodyIn(t *testing.T) {
