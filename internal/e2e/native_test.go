@@ -318,6 +318,7 @@ func TestNativeClient_AnAnswerThatComesTooEarlySpoilsNoLaterQuestion(t *testing.
 			}
 		}()
 		s := e2e.Start(t, release, e2e.Setup{
+			LogLevel:    "info", // else it writes each token down
 			WithoutGate: true,
 			Global:      "c2s_stanza_size_limit = 16777216\nc2s_unauthed_stanza_size_limit = 16777216\n",
 			Host:        fmt.Sprintf("usher_url = \"http://%s\"\nusher_eject = false\n", verifier.Addr()),
@@ -327,7 +328,7 @@ func TestNativeClient_AnAnswerThatComesTooEarlySpoilsNoLaterQuestion(t *testing.
 			if n%8 == 0 {
 				size = 4 << 20
 			}
-			v := s.Connect(t, e2e.Who{})
+			v := s.Connect(t, e2e.Who{Via: e2e.BOSH})
 			mechanisms(v)
 			err := v.AuthenticateBy(e2e.Context(t), "OAUTHBEARER", "n,,\x01auth=Bearer "+strings.Repeat("x", size)+"\x01\x01")
 			if err == nil || !strings.Contains(err.Error(), "At once.") {
