@@ -186,6 +186,16 @@ func TestSpill_StopsAtItsBound(t *testing.T) {
 	write(t, s, k, 1)
 }
 
+// diskOf gives a spill a disk with so much room, which may change.
+func diskOf(s *spill, bytes int) (room *int) {
+	room = &bytes
+	s.openFile = func(path string) (appendFile, error) {
+		f, err := appendOnly(path)
+		return fullDisk{f, room}, err
+	}
+	return room
+}
+
 // fullDisk is a file on a disk with room for a few bytes only.
 type fullDisk struct {
 	appendFile
@@ -204,16 +214,12 @@ func (f fullDisk) Write(b []byte) (int, error) {
 
 func TestSpill_FullDiskKeepsTheOrderAndWritesAgain(t *testing.T) {
 	s, log := newSpill(t, t.TempDir(), 1<<20)
-	room := 1000
-	s.openFile = func(path string) (appendFile, error) {
-		f, err := appendOnly(path)
-		return fullDisk{f, &room}, err
-	}
+	room := diskOf(s, 1000)
 	next := write(t, s, 1, 100)
 	if len(s.memory) == 0 || s.total == 0 || s.total > 1000 {
 		t.Fatalf("%d bytes on disk and %d in memory: the test wants some of both", s.total, len(s.memory))
 	}
-	room = 1 << 20
+	*room = 1 << 20
 	wantRows(t, rowsOf(t, s), upTo(1, next)...)
 	end := write(t, s, next, 3)
 	if len(s.memory) != 0 {
@@ -228,11 +234,7 @@ func TestSpill_FullDiskKeepsTheOrderAndWritesAgain(t *testing.T) {
 func TestSpill_WhatWaitsInMemoryGoesToTheDiskOnceThatHasRoom(t *testing.T) {
 	dir := t.TempDir()
 	s, log := newSpill(t, dir, 1<<20)
-	room := 1000
-	s.openFile = func(path string) (appendFile, error) {
-		f, err := appendOnly(path)
-		return fullDisk{f, &room}, err
-	}
+	room := diskOf(s, 1000)
 	next := write(t, s, 1, 2000)
 	r := spillReader{s: s}
 	defer r.close()
@@ -241,7 +243,7 @@ func TestSpill_WhatWaitsInMemoryGoesToTheDiskOnceThatHasRoom(t *testing.T) {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
 	}
-	room = 1 << 20
+	*room = 1 << 20
 	end := write(t, s, next, 3)
 	if len(s.memory) != 0 {
 		t.Errorf("%d bytes stay in memory although the disk has room", len(s.memory))
@@ -295,13 +297,9 @@ func TestSpill_DeletedFileHoldsUpNothing(t *testing.T) {
 // Whoever is told to mend a disk that has room looks in the wrong place.
 func TestSpill_BoundIsSaidAlsoWhereSomethingWaitsInMemory(t *testing.T) {
 	s, _ := newSpill(t, t.TempDir(), 500<<10)
-	room := 200 << 10
-	s.openFile = func(path string) (appendFile, error) {
-		f, err := appendOnly(path)
-		return fullDisk{f, &room}, err
-	}
+	room := diskOf(s, 200<<10)
 	next := write(t, s, 1, 3000)
-	room = 1 << 20
+	*room = 1 << 20
 	if err := s.append(appendFrame(nil, next, payload(next)), next); !errors.Is(err, errSpillFull) || s.total > 500<<10 {
 		t.Errorf("%v at %d bytes on the disk, and %d in memory", err, s.total, len(s.memory))
 	}
@@ -310,18 +308,14 @@ func TestSpill_BoundIsSaidAlsoWhereSomethingWaitsInMemory(t *testing.T) {
 // As somebody does who wants room on the disk.
 func TestSpill_WhatWaitsInMemoryIsReadWhereTheFilesAreDeleted(t *testing.T) {
 	s, _ := newSpill(t, t.TempDir(), 1<<20)
-	room := 1 << 20
-	s.openFile = func(path string) (appendFile, error) {
-		f, err := appendOnly(path)
-		return fullDisk{f, &room}, err
-	}
+	room := diskOf(s, 1<<20)
 	next := write(t, s, 1, 2000)
 	r := spillReader{s: s}
 	defer r.close()
 	if _, err := r.next(1); err != nil {
 		t.Fatal(err)
 	}
-	room = 0
+	*room = 0
 	end := write(t, s, next, 3)
 	for _, one := range s.segments {
 		if err := os.Remove(filepath.Join(s.dir, one.name())); err != nil {
@@ -346,11 +340,7 @@ func TestSpill_WhatWaitsInMemoryIsReadWhereTheFilesAreDeleted(t *testing.T) {
 
 func TestSpill_FullDiskAndMemoryRefuse(t *testing.T) {
 	s, _ := newSpill(t, t.TempDir(), 1<<20)
-	room := 0
-	s.openFile = func(path string) (appendFile, error) {
-		f, err := appendOnly(path)
-		return fullDisk{f, &room}, err
-	}
+	diskOf(s, 0)
 	var err error
 	for k := uint64(1); err == nil; k++ {
 		err = s.append(appendFrame(nil, k, bytes.Repeat([]byte("x"), maxFrame-100)), k)

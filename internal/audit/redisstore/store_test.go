@@ -61,16 +61,16 @@ func TestStore_SaysInOneSentenceThatRedisIsGone(t *testing.T) {
 	}
 }
 
-// A replica takes over that has not heard of the last rows, and then Redis is emptied. Neither need show on a connection.
-func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
-	first, second := serve(t, "--repl-diskless-sync-delay", "0"), serve(t, "--repl-diskless-sync-delay", "0")
-	s := openAs(t, config.Redis{URL: first.URL(), Prefix: redistest.Prefix()}, "node-1", Options{Now: time.Now})
+// pipeInto opens a pipeline into a store. record has it bring so many more events of the user u there, and says how many it
+// has brought.
+func pipeInto(t *testing.T, s *Store) (p *audit.Pipeline, record func(n int) (all int)) {
+	t.Helper()
 	p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	recorded := 0
-	record := func(n int) {
+	return p, func(n int) int {
 		t.Helper()
 		for range n {
 			now := time.Now()
@@ -80,7 +80,15 @@ func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
 		if err := p.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		return recorded
 	}
+}
+
+// A replica takes over that has not heard of the last rows, and then Redis is emptied. Neither need show on a connection.
+func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
+	first, second := serve(t, "--repl-diskless-sync-delay", "0"), serve(t, "--repl-diskless-sync-delay", "0")
+	s := openAs(t, config.Redis{URL: first.URL(), Prefix: redistest.Prefix()}, "node-1", Options{Now: time.Now})
+	p, record := pipeInto(t, s)
 	becomes := func(one, other *redisserver.Redis) { // what the other is, and a master
 		t.Helper()
 		client := redistest.Direct(t, one)
@@ -102,7 +110,7 @@ func TestPipeline_BringsAgainWhatRedisHasLost(t *testing.T) {
 	if err := redistest.Direct(t, first).FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	record(1)
+	recorded := record(1)
 	if err := p.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -155,26 +163,11 @@ func TestPipeline_BringsAgainWhatRedisLosesWhileItIsWrittenTo(t *testing.T) {
 			hook := &emptying{command: command, redis: redistest.Direct(t, server)}
 			s := openAs(t, config.Redis{URL: server.URL(), Prefix: "usher:"}, "node-1", Options{Now: time.Now})
 			s.client.AddHook(hook)
-			p, err := audit.Open(t.Context(), s, audit.Options{Dir: t.TempDir(), SpillMax: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			recorded := 0
-			record := func(n int) {
-				t.Helper()
-				for range n {
-					now := time.Now()
-					p.Record(audit.Event{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow, UserID: "u"})
-				}
-				recorded += n
-				if err := p.Flush(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
+			p, record := pipeInto(t, s)
 			record(300)
 			hook.armed.Store(true)
 			record(1)
-			record(1)
+			recorded := record(1)
 			if err := p.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
