@@ -242,7 +242,9 @@ func TestConsole_ATokenStaysInItsForm(t *testing.T) {
 		t.Errorf("the token is kept: %s", kept)
 	}
 	r.click("Keys")
+	r.mustSee("Last error")
 	r.click("Explain a token")
+	r.mustSee("Host that would ask")
 	var typed string
 	r.must(r.Run(e2e.Context(t), `return document.querySelector("textarea").value`, &typed))
 	if typed != "" {
