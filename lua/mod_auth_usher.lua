@@ -68,7 +68,7 @@ local function login(session, token, wish)
 	local username = fire("pre-jitsi-authentication", session)
 		or previous and not previous.destroyed and usher.identity(previous) == usher.identity(session) and previous.username;
 	fire("post-jitsi-authentication", session);
-	return type(username) == "string" and username or usher.new_id();
+	return type(username) == "string" and username or session.usher_id;
 end
 
 -- Where a message carries a username and the token. The username is a wish: it is granted where the same identity has

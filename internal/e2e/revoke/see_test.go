@@ -60,8 +60,8 @@ func (s *scene) mustBeReported(t *testing.T, text, jid string) {
 		t.Errorf("the decision is recorded as %+v", decided)
 	}
 	became := event(t, s.Verifier, `"decision_id":"`+id+`"`)
-	if became.Kind != audit.Ejection || became.Outcome != "ejected" || became.Session != decided.Session || became.Session == "" {
-		t.Errorf("the ejection is recorded as %+v; the decision was on session %s", became, decided.Session)
+	if became.Kind != audit.Ejection || became.Outcome != "ejected" || became.Session != decided.Session || !strings.HasPrefix(jid, became.Session+"@") {
+		t.Errorf("the ejection of %s is recorded as %+v; the decision was on session %s", jid, became, decided.Session)
 	}
 	if s.has(t, jid) {
 		t.Errorf("Prosody still has a session at %s", jid)
