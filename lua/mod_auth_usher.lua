@@ -27,9 +27,9 @@ end
 
 -- The session that a client would go on with: named by its resumption id, or by the username that it asks for.
 local function find_previous(previd, wish)
-	for username, user in pairs((previd or wish) and prosody.hosts[host].sessions or {}) do
-		for _, s in pairs(user.sessions) do if previd and s.resumption_token == previd or username == wish then return s; end end
-	end
+	for _, s in pairs(previd and prosody.full_sessions or {}) do if s.resumption_token == previd and s.host == host then return s; end end
+	local user = prosody.hosts[host].sessions[wish or ""];
+	return user and select(2, next(user.sessions));
 end
 
 local function refuse(condition, text) error({ condition = tostring(condition or "not-allowed"), text = text and tostring(text) }); end
