@@ -21,7 +21,8 @@ import (
 //	6 bytes  Unix milliseconds, where they are not the ULID's
 //	fields   tag byte, uvarint length, text; empty ones are left out, in the order of the tags
 //
-// Rows outlive versions: numbers below are never given another meaning, and unknown tags are skipped.
+// Rows outlive versions: numbers below are never given another meaning, and unknown tags are skipped. Another layout is also
+// another schema of each store, so that no store is looked through by who does not know it.
 const layoutVersion = 1
 
 const (

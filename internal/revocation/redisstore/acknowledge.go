@@ -48,7 +48,7 @@ func (s *Store) once(ctx context.Context, fn func(*redis.Conn) error) error {
 	}
 	conn := primary.Conn()
 	defer conn.Close()
-	return fn(conn)
+	return s.asFormat(fn(conn))
 }
 
 // passing says whether an error is of the kind that goes by: no connection, or a server that is starting, was demoted,

@@ -106,9 +106,9 @@ func change(m redis.XMessage) (revocation.Change, error) {
 	if err != nil || len(packed) != 1+8+16+packedSize {
 		return revocation.Change{}, fmt.Errorf("the change %s in Redis is not one that usher wrote: another program writes below usher's prefix", m.ID)
 	}
-	c := revocation.Change{Seq: seq, Tag: packed[1:9], Lifted: packed[0] == '-', Entry: unpack(keyOf(packed[9:25]), packed[25:]), Actor: text(m.Values["a"])}
-	if c.Lifted {
-		return c, nil
+	c := revocation.Change{Seq: seq, Tag: packed[1:9], Lifted: packed[0] == '-', Actor: text(m.Values["a"])}
+	if c.Entry, err = unpack(keyOf(packed[9:25]), packed[25:]); err != nil || c.Lifted {
+		return c, err
 	}
 	r, err := whole(c.Entry, text(m.Values["d"]))
 	if err != nil {

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/usher-im/usher/internal/revocation"
@@ -11,14 +12,17 @@ import (
 // packedSize: selector, issued_before and expires_at (Unix milliseconds in six bytes each), as the scripts pack them.
 const packedSize = 13
 
-func unpack(key revocation.Key, packed string) revocation.Entry {
-	e := revocation.Entry{Key: key}
-	if len(packed) != packedSize {
-		return e
+// An entry that cannot be read is an error: who takes it for none lets in whom it means.
+func unpack(key revocation.Key, packed string) (e revocation.Entry, err error) {
+	e.Key = key
+	if len(packed) == packedSize {
+		e.Selector = revocation.SelectorOf(int(packed[0]))
+		e.IssuedBefore, e.ExpiresAt = six(packed[1:7]), six(packed[7:13])
 	}
-	e.Selector = revocation.SelectorOf(int(packed[0]))
-	e.IssuedBefore, e.ExpiresAt = six(packed[1:7]), six(packed[7:13])
-	return e
+	if e.Selector == "" {
+		err = fmt.Errorf("the revocation %s in Redis is none that this usher writes: run the newest version of the fleet here, or delete that field of the index where another program wrote it", key)
+	}
+	return e, err
 }
 
 func six(b string) int64 {

@@ -24,8 +24,12 @@ func (s *Store) Get(ctx context.Context, id revocation.Key) (revocation.Revocati
 
 // get reads those of the ids that stand, in their order.
 func (s *Store) get(ctx context.Context, pipe redis.Pipeliner, ids []string) ([]revocation.Revocation, error) {
+	format := pipe.HMGet(ctx, s.key("meta"), "format")
 	index, details := pipe.HMGet(ctx, s.key("index"), ids...), pipe.HMGet(ctx, s.key("detail"), ids...)
 	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.checkFormat(format); err != nil {
 		return nil, err
 	}
 	now := s.opt.Now().UnixMilli()
@@ -33,8 +37,14 @@ func (s *Store) get(ctx context.Context, pipe redis.Pipeliner, ids []string) ([]
 	for i, id := range ids {
 		packed, there := index.Val()[i].(string)
 		more, explained := details.Val()[i].(string)
-		e := unpack(keyOf(id), packed)
-		if !there || !explained || e.ExpiresAt != 0 && e.ExpiresAt <= now {
+		if !there || !explained {
+			continue
+		}
+		e, err := unpack(keyOf(id), packed)
+		if err != nil {
+			return nil, err
+		}
+		if e.ExpiresAt != 0 && e.ExpiresAt <= now {
 			continue
 		}
 		r, err := whole(e, more)
@@ -81,8 +91,8 @@ func (s *Store) List(ctx context.Context, q revocation.Query) (revocation.Page, 
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return revocation.Page{}, err
 		}
-		if len(rows) == 0 {
-			return page, nil
+		if len(rows) == 0 { // or another format has them elsewhere
+			return page, s.checkFormat(s.client.HMGet(ctx, s.key("meta"), "format"))
 		}
 		seqs := map[string]string{}
 		ids := make([]string, len(rows))

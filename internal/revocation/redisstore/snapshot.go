@@ -102,11 +102,11 @@ func (s *Store) readPages(ctx context.Context, conn *redis.Conn, bounds []string
 		found = found[:0]
 		for _, member := range page.Val() {
 			id := idOf(member)
-			packed := member[len(id):]
-			if len(packed) != packedSize {
+			e, err := unpack(keyOf(id), member[len(id):])
+			if err != nil {
 				return errNoEntry
 			}
-			found = append(found, unpack(keyOf(id), packed))
+			found = append(found, e)
 		}
 		if err := yield(found); err != nil {
 			return err
@@ -125,7 +125,11 @@ func (s *Store) scan(ctx context.Context, conn *redis.Conn, yield func([]revocat
 		}
 		found = found[:0]
 		for i := 0; i+1 < len(pairs); i += 2 {
-			found = append(found, unpack(keyOf(pairs[i]), pairs[i+1]))
+			e, err := unpack(keyOf(pairs[i]), pairs[i+1])
+			if err != nil {
+				return err
+			}
+			found = append(found, e)
 		}
 		if err := yield(found); err != nil || next == 0 {
 			return err

@@ -9,7 +9,7 @@
 //	order    set     entries with their ids, by the number of the change that made them: the order of lists, and what a
 //	                 node reads that starts, since Redis walks a sorted set five times as fast as a large hash
 //	lifted   set     ids by when they were lifted: not to be put back
-//	meta     hash    epoch, secret, seq, tag
+//	meta     hash    epoch, secret, seq, tag, and format where it is not the first
 //	changes  stream  <seq>-0 → the change; seq is dense, so that a gap is seen
 //	beats    stream  heartbeats, to time the way
 //
@@ -33,18 +33,22 @@ import (
 //go:embed script/*.lua
 var scripts embed.FS
 
-func script(name string) *redis.Script {
-	text, err := scripts.ReadFile("script/" + name + ".lua")
-	if err != nil {
-		panic(err) // embedded above
+func script(parts ...string) *redis.Script {
+	var whole []byte
+	for _, part := range parts {
+		text, err := scripts.ReadFile("script/" + part + ".lua")
+		if err != nil {
+			panic(err) // embedded above
+		}
+		whole = append(whole, text...)
 	}
-	return redis.NewScript(string(text))
+	return redis.NewScript(string(whole))
 }
 
 var (
-	revokeScript = script("revoke")
-	liftScript   = script("lift")
-	stateScript  = script("state")
+	revokeScript = script("format", "revoke")
+	liftScript   = script("format", "lift")
+	stateScript  = script("format", "state")
 	extentScript = script("extent")
 	claimScript  = script("claim")
 )
@@ -95,9 +99,13 @@ func (s *Store) written() []string {
 // Info is what the server that keeps the revocations says of itself; it is changed in nothing.
 func (s *Store) Info(ctx context.Context) (info redisconn.Info, err error) {
 	err = s.once(ctx, func(conn *redis.Conn) error {
-		said, err := conn.Info(ctx).Result()
-		info = redisconn.ParseInfo(said)
-		return err
+		pipe := conn.Pipeline()
+		format, said := pipe.HMGet(ctx, s.key("meta"), "format"), pipe.Info(ctx)
+		if _, err := pipe.Exec(ctx); err != nil {
+			return err
+		}
+		info = redisconn.ParseInfo(said.Val())
+		return s.checkFormat(format)
 	})
 	return info, err
 }
@@ -108,15 +116,25 @@ func (s *Store) Lookup(ctx context.Context, keys []revocation.Key) ([]revocation
 	for i := range keys {
 		ids[i] = string(keys[i][:])
 	}
-	values, err := s.client.HMGet(ctx, s.key("index"), ids...).Result()
-	if err != nil {
+	pipe := s.client.Pipeline()
+	format, values := pipe.HMGet(ctx, s.key("meta"), "format"), pipe.HMGet(ctx, s.key("index"), ids...)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.checkFormat(format); err != nil {
 		return nil, err
 	}
 	var found []revocation.Entry
-	for i, v := range values {
-		if packed, ok := v.(string); ok {
-			found = append(found, unpack(keys[i], packed))
+	for i, v := range values.Val() {
+		packed, there := v.(string)
+		if !there {
+			continue
 		}
+		e, err := unpack(keys[i], packed)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, e)
 	}
 	return found, nil
 }
