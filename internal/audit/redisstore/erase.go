@@ -20,11 +20,7 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 	if s.opt.Writer == "" {
 		return 0, errNoWriter
 	}
-	hasher, err := s.hasher(ctx)
-	if err != nil {
-		return 0, err
-	}
-	f, err := s.search(audit.Query{User: user})
+	f, err := s.search(ctx, audit.Query{User: user})
 	if err != nil {
 		return 0, err
 	}
@@ -37,7 +33,7 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 		total++
 		stream := spot{place: at.place, class: at.class}
 		ids[stream] = append(ids[stream], id(at.k))
-		o, err := hasher.Outline(audit.Pack(nil, &e))
+		o, err := f.hasher.Outline(audit.Pack(nil, &e))
 		if err != nil {
 			return true
 		}

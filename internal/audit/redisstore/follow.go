@@ -68,6 +68,9 @@ type follower struct {
 
 // begin passes over what is there.
 func (w *follower) begin(ctx context.Context) error {
+	if _, err := w.store.hasher(ctx); err != nil {
+		return err
+	}
 	places, err := w.places(ctx)
 	if err != nil {
 		return err

@@ -99,7 +99,7 @@ func (f *search) refill(ctx context.Context, flows []*flow) error {
 // Get implements audit.Store. The id says when it was made, so that no index is needed.
 func (s *Store) Get(ctx context.Context, want string) (audit.Event, bool, error) {
 	for _, span := range audit.IDSpans(want) {
-		f, err := s.search(audit.Query{})
+		f, err := s.search(ctx, audit.Query{})
 		if err != nil {
 			return audit.Event{}, false, err
 		}

@@ -20,6 +20,7 @@ const patience = 2 * time.Second
 // search is one question on its way through the hours.
 type search struct {
 	store   *Store
+	hasher  audit.Hasher
 	filter  *audit.Filter
 	q       audit.Query
 	from    uint64      // keys from here on
@@ -40,12 +41,17 @@ func newer(a, b spot) int {
 	return cmp.Or(cmp.Compare(b.k, a.k), cmp.Compare(b.writer, a.writer))
 }
 
-func (s *Store) search(q audit.Query) (*search, error) {
+// search asks for the seed also where it hashes nothing: what a newer usher keeps in another way is not looked past.
+func (s *Store) search(ctx context.Context, q audit.Query) (*search, error) {
 	below, err := q.Place()
 	if err != nil {
 		return nil, err
 	}
-	f := &search{store: s, filter: q.Filter(), q: q, below: below, classes: classesOf(&q), end: time.Now().Add(patience)}
+	hasher, err := s.hasher(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := &search{store: s, hasher: hasher, filter: q.Filter(), q: q, below: below, classes: classesOf(&q), end: time.Now().Add(patience)}
 	var until uint64
 	f.from, until = q.Range()
 	if until <= f.below.K {
@@ -75,7 +81,7 @@ func (f *search) hours() (from, to int64) { return hourOf(f.from), hourOf(f.belo
 
 // Query implements audit.Store.
 func (s *Store) Query(ctx context.Context, q audit.Query) (audit.Page, error) {
-	f, err := s.search(q)
+	f, err := s.search(ctx, q)
 	if err != nil {
 		return audit.Page{}, err
 	}
@@ -99,11 +105,7 @@ func (f *search) walk(ctx context.Context, found func(spot, audit.Event) bool, l
 	if err != nil {
 		return err
 	}
-	hasher, err := f.store.hasher(ctx)
-	if err != nil {
-		return err
-	}
-	if _, hashes := hasher.Search(&f.q); len(hashes) > 0 {
+	if _, hashes := f.hasher.Search(&f.q); len(hashes) > 0 {
 		return f.byTerm(ctx, places, hashes, found, late)
 	}
 	for len(places) > 0 {

@@ -18,7 +18,7 @@ const countingTime = 20 * time.Second
 
 // Stats implements audit.Store: from the counters where they answer, else from the rows.
 func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, error) {
-	f, err := s.search(q.Query)
+	f, err := s.search(ctx, q.Query)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,8 @@
 //	hours           set     which nodes wrote in which hour
 //	sizes           hash    bytes of each node and hour
 //	last:node       string  the node's newest key
-//	seed            string  keys the hashes of search terms
+//	seed            string  keys the hashes of search terms, 8 bytes. A usher that lays any of this out in another way, or packs
+//	                        rows so, makes it longer: every node that does not know that leaves all of it alone
 //
 // All but the last few expire by themselves. Measured against the choices: scanning a million rows takes up to five
 // seconds, a sorted set for each value 500 bytes an event, filters in Lua stop Redis for everybody.
@@ -177,7 +178,7 @@ func (s *Store) hasher(ctx context.Context) (audit.Hasher, error) {
 		seed, err = s.client.Get(ctx, key).Bytes()
 	}
 	if err == nil && len(seed) != len(own) {
-		err = fmt.Errorf("%s has %d bytes and not %d: another program writes below usher's prefix", key, len(seed), len(own))
+		err = fmt.Errorf("%s has %d bytes and not %d: a newer usher keeps its audit there in another way, run that version here too; or another program writes below usher's prefix", key, len(seed), len(own))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("ask Redis for the audit's seed: %w", err)

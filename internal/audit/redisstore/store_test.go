@@ -239,3 +239,31 @@ func TestPipeline_GoesOnWhereRedisHasEvictedAPosition(t *testing.T) {
 		t.Errorf("%d events are found, want 6", len(all))
 	}
 }
+
+func TestStore_LeavesAloneWhatANewerUsherHasLaidOut(t *testing.T) {
+	c := config.Redis{URL: serve(t).URL(), Prefix: redistest.Prefix()}
+	s := openAs(t, c, "n", Options{})
+	rows := storetest.Rows(storetest.Events(2))
+	if err := s.Append(t.Context(), rows[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.client.Append(t.Context(), c.Prefix+"audit:seed", "\x02").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for what, do := range map[string]func() error{
+		"append": func() error { return s.Append(t.Context(), rows[1:]) },
+		"query":  func() error { _, err := s.Query(t.Context(), audit.Query{Limit: 1}); return err },
+		"get":    func() error { _, _, err := s.Get(t.Context(), storetest.Events(1)[0].ID); return err },
+		"stats":  func() error { _, err := s.Stats(t.Context(), audit.StatsQuery{By: "reason"}); return err },
+		"erase":  func() error { _, err := s.Erase(t.Context(), "ada"); return err },
+		"follow": func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // which ends what is followed all the same
+			defer cancel()
+			return s.Follow(ctx, audit.Query{}, func(audit.Event) error { return nil })
+		},
+	} {
+		if err := do(); err == nil || !strings.Contains(err.Error(), "a newer usher") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
