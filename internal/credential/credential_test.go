@@ -238,6 +238,30 @@ func TestCredential_MistakesAreOneSentence(t *testing.T) {
 	}
 }
 
+func TestCredential_FileOfANewerUsherIsLeftAlone(t *testing.T) {
+	for _, newer := range []string{
+		`[{"name":"soc-1","role":"admin","hash":"00","created_at":"2026-11-24T10:00:00Z","expires_at":"2026-11-25T10:00:00Z"}]`,
+		`{"version":2,"credentials":[]}`, `[]]`,
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, fileName)
+		f := open(t, dir)
+		if err := os.WriteFile(path, []byte(newer), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, opening := Open(dir)
+		_, creating := f.Create("soc-2", Audit, now)
+		for _, err := range []error{opening, creating, f.Delete("soc-1")} {
+			if err == nil || !strings.Contains(err.Error(), "of a newer usher") || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %v", newer, err)
+			}
+		}
+		if b, _ := os.ReadFile(path); string(b) != newer {
+			t.Errorf("%s was overwritten with %s", newer, b)
+		}
+	}
+}
+
 func TestRole_AdminMayAllAndOthersOnlyTheirOwn(t *testing.T) {
 	if !Admin.May(Revoke) || !Audit.May(Audit, Revoke) || Verify.May(Audit, Revoke) || Audit.May(Revoke) {
 		t.Fatal("roles are mixed up")

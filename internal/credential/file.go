@@ -1,6 +1,8 @@
 package credential
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -202,12 +204,20 @@ func (f *File) read() error {
 	if err != nil {
 		return fmt.Errorf("credentials cannot be read: %w", err)
 	}
-	var all []Credential
-	if err := json.Unmarshal(b, &all); err != nil {
-		return fmt.Errorf("%s is damaged (%w): mend it, or delete it and create the credentials anew", path, err)
+	all, err := parse(b)
+	if err != nil {
+		return fmt.Errorf("%s is damaged, or of a newer usher (%w): run that version, mend it, or delete it and create the credentials anew", path, err)
 	}
 	f.take(all, info)
 	return nil
+}
+
+// parse takes no member that it does not know: a newer usher may have bound a credential by it, to a time or a listener, and
+// writing the file without it would free that for good.
+func parse(b []byte) (all []Credential, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return all, cmp.Or(json.Unmarshal(b, &all), d.Decode(&all))
 }
 
 // readWhole gives the content of a file and which file that was: another may have its name a moment later.
