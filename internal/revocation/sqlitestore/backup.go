@@ -30,7 +30,14 @@ func Count(ctx context.Context, path string) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = db.QueryRowContext(ctx, "SELECT count(*) FROM revocations WHERE expires_at = 0 OR expires_at > ?", time.Now().UnixMilli()).Scan(&n)
+	var version int
+	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	if newer := known(version); newer != nil {
+		err = fmt.Errorf("%s: %w", path, newer)
+	}
+	if err == nil {
+		err = db.QueryRowContext(ctx, "SELECT count(*) FROM revocations WHERE expires_at = 0 OR expires_at > ?", time.Now().UnixMilli()).Scan(&n)
+	}
 	return n, errors.Join(remedied(path, err), db.Close())
 }
 

@@ -42,8 +42,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	if version > len(schema) {
-		return fmt.Errorf("the file was written by a newer usher (schema %d, this one knows %d): use that version", version, len(schema))
+	if err := known(version); err != nil {
+		return err
 	}
 	for _, step := range schema[version:] {
 		if _, err := tx.ExecContext(ctx, step); err != nil {
@@ -54,4 +54,12 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// known refuses a file that this usher cannot read.
+func known(version int) error {
+	if version > len(schema) {
+		return fmt.Errorf("the file was written by a newer usher (schema %d, this one knows %d): use that version", version, len(schema))
+	}
+	return nil
 }

@@ -114,6 +114,9 @@ func TestOpen_RefusesAFileOfANewerVersion(t *testing.T) {
 	if _, err := sqlitestore.Open(t.Context(), path, sqlitestore.Options{}); err == nil || !strings.Contains(err.Error(), "newer usher") {
 		t.Fatalf("it was opened: %v", err)
 	}
+	if n, err := sqlitestore.Count(t.Context(), path); err == nil || !strings.Contains(err.Error(), path+": the file was written by a newer usher") {
+		t.Fatalf("it was counted: %d, %v", n, err)
+	}
 }
 
 // What is written to a file that was deleted, or replaced by a backup, is gone with the node.
