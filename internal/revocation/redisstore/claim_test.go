@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,5 +24,18 @@ func TestClaim_ThatLiesAheadIsNotWithinTheGrace(t *testing.T) {
 	}
 	if c, err := s.Claim(t.Context(), m); err != nil || c.Owner != "first" || c.Admits("thief", time.Minute) {
 		t.Errorf("an hour ahead counts as within the grace: %+v, %v", c, err)
+	}
+}
+
+func TestClaim_OfAMarkThatANewerUsherWroteIsAnError(t *testing.T) {
+	server := redistest.Serve(t)
+	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), redisstore.Options{})
+	m := revocation.Mark{Key: storetest.JTI(t, "a").Key(), Owner: "session", Until: time.Now().Add(time.Hour)}
+	key := "usher:replay:" + m.Key.String()
+	if err := redistest.Direct(t, server).Set(t.Context(), key, "2;session", time.Hour).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Claim(t.Context(), m); err == nil || !strings.Contains(err.Error(), key+" is none that this usher writes") {
+		t.Errorf("it is answered %+v, %v", c, err)
 	}
 }

@@ -14,6 +14,9 @@ if not mark then
   return { 1, owner, now, now }
 end
 local at, holder = string.match(mark, "^(%d+):(.*)$")
+if not at then
+  return redis.error_reply("ERR the replay mark " .. key .. " is none that this usher writes: run the newest version of the fleet here, or delete the key where another program wrote it")
+end
 if resumes ~= "" and resumes == holder and owner ~= holder then
   redis.call("SET", key, at .. ":" .. owner, "KEEPTTL")
   holder = owner
