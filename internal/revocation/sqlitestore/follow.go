@@ -124,7 +124,9 @@ func parse(text string) (e revocation.Entry, err error) {
 	kind, rest, _ := strings.Cut(text[digits:], ",")
 	before, expires, _ := strings.Cut(rest, ",")
 	code, err1 := strconv.Atoi(kind)
-	e.Selector = revocation.SelectorOf(code)
+	if e.Selector = revocation.SelectorOf(code); e.Selector == "" { // taken for none it would let in whom it means
+		return e, fmt.Errorf("the revocation %s has the selector %q, which this usher does not know: run the version that made it", e.Key, kind)
+	}
 	var err2, err3 error
 	e.IssuedBefore, err2 = strconv.ParseInt(before, 10, 64)
 	e.ExpiresAt, err3 = strconv.ParseInt(expires, 10, 64)

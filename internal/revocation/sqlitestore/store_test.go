@@ -119,6 +119,27 @@ func TestOpen_RefusesAFileOfANewerVersion(t *testing.T) {
 	}
 }
 
+func TestSnapshot_PassesOverNoSelectorThatItDoesNotKnow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.db")
+	s := open(t, path, 0)
+	r := storetest.JTI(t, "a")
+	if _, err := s.Revoke(t.Context(), []revocation.Revocation{r}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE revocations SET kind = 99"); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Snapshot(t.Context(), func([]revocation.Entry) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), r.ID) || !strings.Contains(err.Error(), "run the version that made it") {
+		t.Errorf("it was loaded: %v", err)
+	}
+}
+
 // What is written to a file that was deleted, or replaced by a backup, is gone with the node.
 func TestStore_TakesNothingOnceItsFileIsGone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.db")
