@@ -1,6 +1,7 @@
 package sqlitestore_test
 
 import (
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,5 +60,22 @@ func TestStore_SaysWhichFileIsDamagedAndWhatHelps(t *testing.T) {
 		if err := use(); err == nil || !strings.Contains(err.Error(), path+" is damaged") || !strings.Contains(err.Error(), "put a backup in its place") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestOpen_SaysWhatHelpsWhereTheTablesAreNotThoseOfTheSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.db")
+	open(t, path, 0).Close()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("ALTER TABLE changes DROP COLUMN actor"); err != nil { // as before the first version was out
+		t.Fatal(err)
+	}
+	_, err = sqlitestore.Open(t.Context(), path, sqlitestore.Options{})
+	if err == nil || !strings.Contains(err.Error(), path+" is damaged") || !strings.Contains(err.Error(), "import what was exported") {
+		t.Errorf("%v", err)
 	}
 }

@@ -84,7 +84,11 @@ func (s *Store) remedied(err error) error { return remedied(s.path, err) }
 // remedied says what helps where the file at path is damaged.
 func remedied(path string, err error) error {
 	var failed *sqlite.Error
-	if errors.As(err, &failed) && (failed.Code()&0xff == sqlite3.SQLITE_CORRUPT || failed.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+	if !errors.As(err, &failed) {
+		return err
+	}
+	switch failed.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR: // the last: a table or column is not there
 		return fmt.Errorf("%s is damaged (%w): stop the node and put a backup in its place, or move it away and import what was exported", path, err)
 	}
 	return err
