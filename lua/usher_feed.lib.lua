@@ -49,8 +49,11 @@ return function (usher, ask, client)
 				return;
 			end
 		end
+		local seat = room:get_occupant_by_real_jid(session.full_jid) or {};
 		session.usher_given[where] = affiliation;
 		room:set_affiliation(true, user, affiliation);
+		-- Whom Jitsi's mod_fmuc has made a visitor remains one.
+		if seat.role == "visitor" and room:get_default_role(given) ~= "visitor" then room:set_role(true, seat.nick, "visitor"); end
 	end
 
 	local function put_out(session, answer, id)

@@ -265,6 +265,37 @@ func TestSeat_WhatATokenGaveInARoomThatWasLeftGoesWithTheTokenToo(t *testing.T) 
 	}
 }
 
+// Jitsi's mod_fmuc has made a visitor of her, whatever her token gives.
+func TestSeat_AVisitorWhoComesBackWithAnotherTokenRemainsOne(t *testing.T) {
+	for was, becomes := range map[bool]string{true: "member", false: "owner"} {
+		t.Run("becomes "+becomes, func(t *testing.T) {
+			each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+				host := s.Login(t, e2e.Who{Token: user(t, "host")})
+				host.MustJoin("daily", "host")
+				s.Lua(t, `prosody.hosts["conference.meet.example.com"].events.add_handler("muc-occupant-pre-join", function (event)
+					event.occupant.role = "visitor";
+				end, 3);`, nil)
+				alice := s.Login(t, e2e.Who{Token: moderating(t, "daily", "first", was)})
+				id := enable(alice)
+				alice.MustJoin("daily", "alice")
+				alice.Close()
+				returning(t, s, moderating(t, "daily", "second", !was), id)
+				awaitAffiliation(t, s, alice.JID, becomes)
+				host.MustExpect("alice to be a visitor with other rights", func(e *client.Element) bool {
+					item := e.Find("x/item")
+					return e.Attr("from") == e2e.Room("daily")+"/alice" && item != nil && item.Attr("affiliation") == becomes && item.Attr("role") == "visitor"
+				})
+				var role string
+				s.Lua(t, fmt.Sprintf(`return prosody.hosts["conference.meet.example.com"].modules.muc.get_room_from_jid(%q):get_role(%q);`,
+					e2e.Room("daily"), e2e.Room("daily")+"/alice"), &role)
+				if role != "visitor" {
+					t.Errorf("alice is a %s", role)
+				}
+			})
+		})
+	}
+}
+
 // One person, two devices: what her token gave goes when the last of them has gone, whichever that is.
 func TestSeat_WhatATokenGaveGoesWithTheLastDevice(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
