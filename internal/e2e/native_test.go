@@ -104,8 +104,8 @@ func xmppJS(t *testing.T, orders map[string]any) []seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(e2e.Context(t), "node", "testdata/xmpp.js/join.mjs")
-	cmd.Env = append(os.Environ(), "XMPP_JS="+filepath.Join(repo, ".cache/xmpp.js"))
+	cmd := exec.CommandContext(e2e.Context(t), "node", "testdata/javascript/xmpp_join.mjs")
+	cmd.Env = append(os.Environ(), "XMPP_JS="+filepath.Join(repo, ".cache/javascript"))
 	if ca, ok := orders["ca"].(string); ok {
 		cmd.Env = append(cmd.Env, "NODE_EXTRA_CA_CERTS="+ca)
 	}
