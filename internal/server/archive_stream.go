@@ -25,8 +25,7 @@ func (a *Archive) stream(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	may := stillMay(c)
-	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) { a.tell(w, q, may) })
-	return nil
+	return endless(c, func(w *bufio.Writer) { a.tell(w, q, may) })
 }
 
 // tell writes events as they come. A caller that reads slowly slows its own search only; one that is gone is noticed at

@@ -255,7 +255,7 @@ func noRevocation(c *fiber.Ctx) error {
 func storeDown(c *fiber.Ctx, err error) error {
 	c.Set(fiber.HeaderRetryAfter, "1")
 	says := "The revocation store failed (" + err.Error() + "). "
-	if c.Method() == fiber.MethodGet {
+	if m := c.Method(); m == fiber.MethodGet || m == fiber.MethodHead {
 		says += "Try again."
 	} else {
 		says += "Whether it took this is not known; asking again does no harm."

@@ -26,13 +26,23 @@ func (s *Server) follow(c *fiber.Ctx) error {
 	cursor := strings.Clone(c.Query("cursor"))
 	may := stillMay(c)
 	c.Set(fiber.HeaderContentType, "application/x-ndjson")
-	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
+	return endless(c, func(w *bufio.Writer) {
 		ctx, cancel := context.WithCancel(s.stopping)
 		defer cancel()
 		s.metrics.followers.Inc()
 		defer s.metrics.followers.Dec()
 		s.tell(ctx, w, cursor, may)
 	})
+}
+
+// endless answers with what tell writes. Of HEAD nobody waits for a body, and fasthttp would write its end all the same.
+func endless(c *fiber.Ctx, tell func(*bufio.Writer)) error {
+	const inChunks = -1
+	if c.Method() == fiber.MethodHead {
+		c.Response().Header.SetContentLength(inChunks)
+	} else {
+		c.Context().SetBodyStreamWriter(tell)
+	}
 	return nil
 }
 

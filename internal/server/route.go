@@ -96,6 +96,9 @@ func (s *Server) app(routes []Route, gate fiber.Handler) *fiber.App {
 	app.Use(gate)
 	for _, r := range routes {
 		app.Add(r.Method, r.Path, s.bounded(r))
+		if r.Method == fiber.MethodGet { // who takes GET takes HEAD (RFC 9110, section 9.1): load balancers and monitors send it
+			app.Add(fiber.MethodHead, r.Path, s.bounded(r))
+		}
 	}
 	answer := app.Server().Handler
 	app.Server().Handler = func(c *fasthttp.RequestCtx) {

@@ -1,9 +1,17 @@
 package server_test
 
 import (
+	"bufio"
 	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/usher-im/usher/internal/credential"
 )
 
 func TestRoute_AnotherMethodIsToldApartFromAnotherPath(t *testing.T) {
@@ -14,10 +22,10 @@ func TestRoute_AnotherMethodIsToldApartFromAnotherPath(t *testing.T) {
 		status                             int
 	}{
 		{"GET", verify, "/v1/verify", "method-not-allowed", "POST", 405},
-		{"POST", admin, "/metrics", "method-not-allowed", "GET", 405},
-		{"PUT", admin, "/v1/revocations/1", "method-not-allowed", "GET, DELETE", 405},
+		{"POST", admin, "/metrics", "method-not-allowed", "GET, HEAD", 405},
+		{"PUT", admin, "/v1/revocations/1", "method-not-allowed", "GET, HEAD, DELETE", 405},
 		{"FOO", verify, "/v1/verify", "method-not-allowed", "POST", 405},
-		{"FOO", admin, "/v1/revocations", "method-not-allowed", "GET, POST", 405},
+		{"FOO", admin, "/v1/revocations", "method-not-allowed", "GET, HEAD, POST", 405},
 		{"FOO", admin, "/nowhere", "not-found", "", 404},
 		{"GET", verify, "/metrics", "not-found", "", 404},
 		{"GET", admin, "/v1/verify", "not-found", "", 404},
@@ -38,6 +46,60 @@ func TestRoute_AHeaderThatIsTooLongIsToldWhatToDo(t *testing.T) {
 	} {
 		if r.status != 431 || !strings.Contains(fmt.Sprint(r.body["detail"]), "more than 4096 bytes together: send less") {
 			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// TestRoute_HeadIsAnsweredAsGetWithoutItsBody asks for both on one connection: a body would be where the second answer begins.
+func TestRoute_HeadIsAnsweredAsGetWithoutItsBody(t *testing.T) {
+	n, l := start(t, base), openLibrary(t, credential.Audit)
+	audit, err := n.who.Create("auditor", credential.Audit, time.Now())
+	must(t, err)
+	for _, c := range []struct {
+		address, secret, path string
+		status                int
+	}{
+		{n.server.VerifyAddress(), "", "/healthz", 200},
+		{n.server.VerifyAddress(), "", "/readyz", 200},
+		{n.server.VerifyAddress(), "", "/v1/feed", 200},
+		{n.server.AdminAddress(), "", "/healthz", 200},
+		{n.server.AdminAddress(), "", "/metrics", 401},
+		{n.server.AdminAddress(), audit, "/metrics", 200},
+		{n.server.AdminAddress(), audit, "/", 200},
+		{n.server.AdminAddress(), audit, "/v1/openapi.json", 200},
+		{n.server.AdminAddress(), audit, "/v1/revocations/none", 404},
+		{l.server.AdminAddress(), l.secret, "/v1/decisions", 200},
+		{l.server.AdminAddress(), l.secret, "/v1/decisions/stream", 200},
+	} {
+		get, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+c.address+c.path, nil)
+		get.Header.Set("Authorization", "Bearer "+c.secret)
+		conn, err := net.Dial("tcp", c.address)
+		must(t, err)
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		head := get.Clone(t.Context())
+		head.Method = "HEAD"
+		must(t, head.Write(conn))
+		must(t, get.Write(conn))
+		answers := bufio.NewReader(conn)
+		short, err := http.ReadResponse(answers, head)
+		must(t, err)
+		long, err := http.ReadResponse(answers, get)
+		if err != nil {
+			t.Errorf("%s: what follows HEAD's header is no answer: %v", c.path, err)
+			continue
+		}
+		for _, h := range []http.Header{short.Header, long.Header} {
+			h.Del("Date")
+		}
+		if c.path == "/metrics" && c.status == 200 { // which counts these two
+			short.ContentLength, long.ContentLength = 0, 0
+			short.Header.Del("Content-Length")
+			long.Header.Del("Content-Length")
+		}
+		if short.StatusCode != c.status || long.StatusCode != c.status || !maps.EqualFunc(short.Header, long.Header, slices.Equal) ||
+			short.ContentLength != long.ContentLength || !slices.Equal(short.TransferEncoding, long.TransferEncoding) {
+			t.Errorf("%s: HEAD %d %v, GET %d %v", c.path, short.StatusCode, short.Header, long.StatusCode, long.Header)
 		}
 	}
 }
