@@ -77,7 +77,7 @@ func (d *doctor) asks(ctx context.Context, h *prosodyconf.Host) {
 		contract, err := contractOf(ctx, strings.TrimRight(url, "/"))
 		var waits unready
 		remedy, ours := "start it: usher serve", "http://"+reachable(d.cfg.Listen)
-		if strings.TrimRight(url, "/") != ours {
+		if byAddress(url) != byAddress(ours) {
 			remedy = "set usher_url to where the verifier listens: " + ours
 		}
 		switch {
@@ -89,6 +89,11 @@ func (d *doctor) asks(ctx context.Context, h *prosodyconf.Host) {
 			d.found("prosody", ill, "install modules and verifier of one version", "%s: host %s asks %s, which speaks contract %d, not %d", h.Where, h.Name, url, contract, wire.Version)
 		}
 	}
+}
+
+// byAddress writes a URL of this machine as the one that means the same.
+func byAddress(url string) string {
+	return strings.Replace(strings.TrimRight(strings.ToLower(url), "/"), "//localhost:", "//127.0.0.1:", 1)
 }
 
 func (d *doctor) credential(h *prosodyconf.Host) {

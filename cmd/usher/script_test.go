@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"usher": main})
 }
 
-// Each file of testdata/script shows how a command behaves. $VERIFY and $ADMIN are free loopback addresses.
+// Each file of testdata/script shows how a command behaves. $VERIFY and $ADMIN are free loopback addresses, $PORT is the
+// port of the first.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -39,6 +40,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("VERIFY", fmt.Sprintf("127.0.0.1:%d", ports[0]))
+			env.Setenv("PORT", strconv.Itoa(ports[0]))
 			env.Values[nodeKey{}] = new(*proc.Process)
 			env.Setenv("ADMIN", fmt.Sprintf("127.0.0.1:%d", ports[1]))
 			return nil
