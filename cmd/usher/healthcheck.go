@@ -17,13 +17,16 @@ func (*healthcheckCmd) Run(ctx context.Context, c *commands, s streams) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	within, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(cfg.Listen)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(within, http.MethodGet, "http://"+reachable(cfg.Listen)+"/readyz", nil)
 	if err != nil {
 		return err
 	}
 	resp, err := (&http.Client{Transport: direct()}).Do(req)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted before the verifier at %s had answered", cfg.Listen)
+	}
 	if err != nil {
 		return fmt.Errorf("the verifier at %s does not answer (%w): is `usher serve` running?", cfg.Listen, err)
 	}

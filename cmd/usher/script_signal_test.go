@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
+	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +31,27 @@ func insist(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("it does not end at a signal")
+}
+
+// unanswered is unanswered TEXT ARGS...: runs usher, which asks at $VERIFY, where nothing is answered, and interrupts it
+// when it has asked. It says TEXT, and nothing of a node that does not answer.
+func unanswered(ts *testscript.TestScript, _ bool, args []string) {
+	ln, err := net.Listen("tcp", ts.Getenv("VERIFY"))
+	ts.Check(err)
+	defer ln.Close()
+	ts.Check(ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)))
+	cmd := exec.Command(usherBinary(ts), args[1:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "USHER_LISTEN=" + ts.Getenv("VERIFY")}
+	p, err := proc.Start("usher", cmd)
+	ts.Check(err)
+	defer p.Kill()
+	asks, err := ln.Accept()
+	ts.Check(err)
+	defer asks.Close()
+	ts.Check(p.Signal(syscall.SIGINT))
+	if code := p.ExitCode(); code != exitFailed || !strings.Contains(p.Log.String(), args[0]) || regexp.MustCompile("not answer|nobody answers").MatchString(p.Log.String()) {
+		ts.Fatalf("exit code %d:\n%s", code, p.Log)
+	}
 }
 
 // hasty is hasty PIPE CONFIG: runs a node that reads its config from the pipe PIPE, tells it to reload before it has read

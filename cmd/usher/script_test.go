@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"expand": expand, "mode": mode, "start": startNode, "unheard": startUnheard, "redis": startRedis, "serving": serving, "says": says, "ask": ask, "follow": follow,
 			"certificate": certificate, "exits": exits, "foreign": foreign, "owned": owned,
-			"insist": insist, "hasty": hasty,
+			"insist": insist, "unanswered": unanswered, "hasty": hasty,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
