@@ -3,11 +3,12 @@ package audit
 import (
 	"bytes"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/usher-im/usher/internal/room"
 )
 
 // Term is something that stores find rows by.
@@ -116,23 +117,19 @@ func addressKey(ip string) string {
 	return string(addr.Unmap().AsSlice())
 }
 
-// roomName is what rooms are found by: the name without tenant and domain, in lower case, percent-encoding undone, so
-// that a person may ask for a room the way a client shows it.
+// roomName is what rooms are found by: the name without tenant and domain, as rooms are compared, so that a person may ask
+// for a room the way a client shows it and a keyboard writes it.
 func roomName(jid []byte) []byte {
-	name := jid
-	if name, _, ok := bytes.Cut(jid, []byte("@")); ok {
-		return roomName(name)
-	}
+	name, _, _ := bytes.Cut(jid, []byte("@"))
 	_, name = cutTenant(name)
-	if bytes.IndexByte(name, '%') >= 0 {
-		if plain, err := url.PathUnescape(string(name)); err == nil {
-			name = []byte(plain)
-		}
-	}
 	for _, c := range name {
-		if c >= 0x80 || 'A' <= c && c <= 'Z' {
-			return bytes.ToLower(name)
+		if c < 0x80 && c != '%' && (c < 'A' || 'Z' < c) {
+			continue
 		}
+		if prepared, ok := room.Name(string(name)); ok {
+			return []byte(prepared)
+		}
+		return bytes.ToLower(name)
 	}
 	return name
 }
@@ -148,17 +145,15 @@ func cutTenant(name []byte) (tenant, rest []byte) {
 }
 
 // sameRoom says that a room of an event is the one that was asked for: by its JID, by its name, or by [tenant]name.
-func sameRoom(asked, room string) bool {
-	if asked == room {
-		return true
+func sameRoom(asked, of string) bool {
+	_, domain, whole := strings.Cut(asked, "@")
+	if _, its, _ := strings.Cut(of, "@"); whole && !strings.EqualFold(domain, its) {
+		return false
 	}
-	if strings.Contains(asked, "@") {
-		return strings.EqualFold(asked, room)
+	tenant, _ := cutTenant([]byte(asked))
+	if its, _ := cutTenant([]byte(of)); (whole || len(tenant) > 0) && room.Folded(string(tenant)) != room.Folded(string(its)) {
+		return false
 	}
-	if tenant, _ := cutTenant([]byte(asked)); len(tenant) > 0 {
-		if of, _ := cutTenant([]byte(room)); !bytes.EqualFold(tenant, of) {
-			return false
-		}
-	}
-	return bytes.Equal(roomName([]byte(asked)), roomName([]byte(room)))
+	name := roomName([]byte(asked))
+	return len(name) > 0 && bytes.Equal(name, roomName([]byte(of)))
 }

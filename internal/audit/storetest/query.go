@@ -161,7 +161,7 @@ func nameless(t *testing.T, open Opener) {
 
 func rooms(t *testing.T, open Opener) {
 	var events []audit.Event
-	for i, room := range []string{"[acme]standup@conference.example.com", "standup@conference.example.com", "caf%c3%a9@conference.example.com", "other@conference.example.com", "a[b@conference.example.com"} {
+	for i, room := range []string{"[acme]standup@conference.example.com", "standup@conference.example.com", "caf%c3%a9@conference.example.com", "other@conference.example.com", "a[b@conference.example.com", "strasse@conference.example.com", "stra%c3%9fe@conference.example.com"} {
 		at := Now.Add(time.Duration(i-10) * time.Second)
 		events = append(events, audit.Event{Time: at, ID: audit.NewID(at), Kind: audit.Decision, Verdict: audit.Allow, Room: room})
 	}
@@ -171,6 +171,7 @@ func rooms(t *testing.T, open Opener) {
 		"standup": 2, "StandUp": 2, "[acme]standup@conference.example.com": 1, "standup@conference.example.com": 1,
 		"café": 1, "caf%C3%A9": 1, "CAFÉ": 1, "stand": 0, "standup@elsewhere": 0,
 		"[acme]standup": 1, "[ACME]StandUp": 1, "[globex]standup": 0, "a[b": 1,
+		"cafe\u0301": 1, "CAFE\u0301": 1, "cafe\u0301@conference.example.com": 1, "[acme]ｓｔａｎｄｕｐ": 1, "Straße": 2,
 	} {
 		if got := collect(t, store, audit.Query{Room: asked}); len(got) != want {
 			t.Errorf("%s finds %d events, want %d", asked, len(got), want)
