@@ -53,7 +53,7 @@ function filters(kinds, now) {
 }
 
 async function showEvents(view, signal, kinds, parameters) {
-	const now = { since: "1h", ...parameters };
+	const now = { ...(!parameters.until && { since: "1h" }), ...parameters }; // what lies before a day is asked for without a since
 	const list = table(eventColumns, kinds ? "Events" : "Decisions", (event) => event.id);
 	const older = make("button", { type: "button", hidden: true, onclick: () => guarded(() => busy(older, () => load(older.value))) }, "Older ones");
 	const none = make("p", { class: "faint", hidden: true }, "Nothing in this time fits these filters.");

@@ -17,7 +17,8 @@ function counts(now, signal) {
 
 	async function fill() {
 		place.dataset.asked = "yes";
-		const [from, to] = [moment(now.since), now.until ? moment(now.until) : Date.now()];
+		const to = now.until ? moment(now.until) : Date.now();
+		const from = now.since ? moment(now.since) : to - 86_400_000; // as usher does
 		const every = 60 * Math.max(1, Math.ceil(((to - from) / 1000 || 3600) / 48 / 60));
 		let items;
 		try {
