@@ -122,7 +122,7 @@ func (d *ownDesk) preview(ctx context.Context, answers []deskAnswer, now time.Ti
 		if events == nil {
 			continue
 		}
-		n, more, err := server.RecentSessions(events, answers[i].Revocation, since)
+		n, more, err := server.RecentSessions(events, answers[i].Revocation, nil, since)
 		if err != nil {
 			return fmt.Errorf("the audit store failed, so the sessions cannot be counted: %w", err)
 		}

@@ -131,7 +131,8 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), n.pipeline, server.NewLedgerMetrics(n.ledger))
 	archive := &server.Archive{Reader: n.reader, Journal: n.pipeline, Logger: log, Stopping: ctx}
-	desk := &server.Desk{Ledger: n.ledger, Audit: n.pipeline, Recent: n.reader, Config: n.config.Load, Door: func() *decide.Door { return n.rules.Load().door }}
+	desk := &server.Desk{Ledger: n.ledger, Audit: n.pipeline, Recent: n.reader, Config: n.config.Load, Door: func() *decide.Door { return n.rules.Load().door },
+		KeyNames: func(issuer, id string) ([]string, bool) { return n.rules.Load().namesOf(issuer, id) }}
 	n.server, err = server.New(server.Options{
 		Config: cfg, Door: r.door, Audit: n.pipeline, Feed: n.ledger.Feed(), Credentials: who, Registry: registry, Logger: log, Ready: n.ready,
 		Admin: append(append(archive.Routes(), desk.Routes()...),

@@ -222,6 +222,29 @@ func TestKey_KnowsEachNameUnderWhichItIsGiven(t *testing.T) {
 	}
 }
 
+func TestRing_NamesTheKeysThatARevocationMayName(t *testing.T) {
+	ed := newEd25519()
+	files := []config.KeySource{{PEM: fileWith(t, publicPEM(ed)), Kid: "old"}, {JWKS: fileWith(t, jwks(member(ed, "kid", "new"), member(newEd25519(), "kid", "other")))}}
+	elsewhere := newKeyServer(t, newStore(nil, "").answer)
+	for _, c := range []struct {
+		name  string
+		more  []config.KeySource
+		id    string
+		names []string
+		open  bool
+	}{
+		{"of two names", nil, "new", []string{"old", "new"}, false},
+		{"of one name", nil, "other", []string{"other"}, false},
+		{"that is not there", nil, "OTHER", nil, false},
+		{"that a server may have", []config.KeySource{{ASAPURL: elsewhere.URL}}, "OTHER", nil, true},
+		{"that a set may have which is not read", []config.KeySource{{JWKSURL: elsewhere.URL + "/none"}}, "OTHER", nil, true},
+	} {
+		if names, open := ring(t, append(files[:2:2], c.more...)...).Names(c.id); !slices.Equal(names, c.names) || open != c.open {
+			t.Errorf("a key %s: %q, %v", c.name, names, open)
+		}
+	}
+}
+
 func TestFind_OfAKnownKeyAllocatesNothing(t *testing.T) {
 	server := newKeyServer(t, answer(jwks(member(newEd25519(), "kid", "url"))))
 	r := ring(t,

@@ -52,6 +52,13 @@ func newKey(m material.Key, source string) *Key {
 	return k
 }
 
+func (k *Key) names() []string {
+	if k.Names == nil {
+		return []string{k.ID}
+	}
+	return k.Names
+}
+
 // Verify checks signature over signingInput by k alone, as token.Verifier does.
 func (k *Key) Verify(alg token.Algorithm, signingInput, signature []byte) error {
 	return k.verifier.Verify(alg, signingInput, signature)

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"slices"
 	"time"
 
 	"github.com/usher-im/usher/internal/keys/material"
@@ -48,6 +49,18 @@ func (r *Ring) List() []Info {
 		}
 	}
 	return all
+}
+
+// Names are all IDs of the key that a revocation calls id; none where there is no such key. open: there may be one all the
+// same, in a source that is asked by kid, or that nobody has read yet.
+func (r *Ring) Names(id string) (names []string, open bool) {
+	known := r.snap.Load()
+	for _, k := range known.keys {
+		if all := k.names(); slices.Contains(all, id) {
+			return all, false
+		}
+	}
+	return nil, known.unread || len(r.remotes) > len(r.sets)
 }
 
 // infos shows keys that come from one source, which about describes.

@@ -30,6 +30,9 @@ type Desk struct {
 	// Config and Door are those in force now.
 	Config func() *config.Config
 	Door   func() *decide.Door
+	// KeyNames are all names of the key that a revocation under an issuer calls id; none where there is no such key. open: there
+	// may be one all the same.
+	KeyNames func(issuer, id string) (names []string, open bool)
 	// Recent finds what was decided lately, for dry runs; nil where nobody can say.
 	Recent *audit.Reader
 }
@@ -92,6 +95,11 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 	if err != nil {
 		return badRevocation(c, sentence(err))
 	}
+	for i, r := range rs {
+		if says := d.doubt(r); says != "" {
+			cautions[i] = append(cautions[i], says)
+		}
+	}
 	if in.DryRun {
 		return d.dryRun(c, rs, cautions, many, now)
 	}
@@ -110,6 +118,18 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 		return c.Status(status).JSON(fiber.Map{"items": done, "replicated": replicated})
 	}
 	return c.Status(status).JSON(done[0])
+}
+
+// doubt says of a key that it is not there. It is revoked all the same: sessions may rest on one that is gone, and it may come
+// back.
+func (d *Desk) doubt(r revocation.Revocation) string {
+	if r.Selector != revocation.SelectKey {
+		return ""
+	}
+	if names, open := d.KeyNames(r.Issuer, r.Value); len(names) > 0 || open {
+		return ""
+	}
+	return fmt.Sprintf("the issuer %q has no key with the ID %q now, `usher keys list` shows those that it has: this revocation meets only what such a key verified while it was there, or will", r.Issuer, r.Value)
 }
 
 // readRevocations says what is wrong with a body. A member that is misspelt is not passed over: a revocation that was to

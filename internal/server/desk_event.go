@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -84,7 +85,11 @@ func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]str
 		if d.Recent == nil {
 			continue
 		}
-		n, more, err := RecentSessions(d.Recent, r, since)
+		var names []string
+		if r.Selector == revocation.SelectKey {
+			names, _ = d.KeyNames(r.Issuer, r.Value)
+		}
+		n, more, err := RecentSessions(d.Recent, r, names, since)
 		if err != nil {
 			return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store failed ("+err.Error()+"), so the sessions cannot be counted.")
 		}
@@ -97,38 +102,53 @@ func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]str
 }
 
 // RecentSessions counts those that were let in since, and that a revocation would meet; more says that there were more
-// decisions than are looked at. An event does not say when its token was issued, so issued_before spares none here; nor
-// which rooms its token names, so those who entered a room count for it.
-func RecentSessions(in *audit.Reader, r revocation.Revocation, since time.Time) (n int, more bool, err error) {
+// decisions than are looked at. names are those of the key that it names, where it has more than one. An event does not say
+// when its token was issued, so issued_before spares none here; nor which rooms its token names, so those who entered a room
+// count for it.
+func RecentSessions(in *audit.Reader, r revocation.Revocation, names []string, since time.Time) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
 	e := DeskEvent(audit.Decision, r, "", since)
-	q := audit.Query{
-		Since: since, Kind: audit.Decision, Verdict: audit.Allow, Proven: true, Limit: recentPage,
-		Issuer: e.Issuer, JTI: e.JTI, User: e.UserID, Kid: e.Kid, Fingerprint: e.Fingerprint, Room: e.Room,
-	}
 	tenant, ofTenant := tenantMark(e.Tenant)
 	seen := map[string]bool{}
-	for range recentPages {
-		page, err := in.Query(ctx, q)
+	kids := []string{e.Kid}
+	if len(names) > 0 {
+		kids = names
+	}
+	for _, kid := range kids {
+		q := audit.Query{
+			Since: since, Kind: audit.Decision, Verdict: audit.Allow, Proven: true, Limit: recentPage,
+			Issuer: e.Issuer, JTI: e.JTI, User: e.UserID, Kid: kid, Fingerprint: e.Fingerprint, Room: e.Room,
+		}
+		some, err := eachRecent(ctx, in, q, func(e *audit.Event) {
+			if marks := revocation.MarksOf(revocation.Subject{Tenant: e.Subject}); ofTenant && !slices.Contains(marks.Keys(), tenant) {
+				return
+			}
+			seen[cmp.Or(e.Session, e.ID)] = true
+		})
 		if err != nil {
 			return 0, false, err
 		}
-		for _, e := range page.Events {
-			if marks := revocation.MarksOf(revocation.Subject{Tenant: e.Subject}); ofTenant && !slices.Contains(marks.Keys(), tenant) {
-				continue
-			}
-			if e.Session == "" {
-				e.Session = e.ID
-			}
-			seen[e.Session] = true
-		}
-		if page.Next == "" {
-			return len(seen), false, nil
-		}
-		q.Cursor = page.Next
+		more = more || some
 	}
-	return len(seen), true, nil
+	return len(seen), more, nil
+}
+
+// eachRecent hands over what a dry run looks at; more says that there was more.
+func eachRecent(ctx context.Context, in *audit.Reader, q audit.Query, f func(*audit.Event)) (more bool, err error) {
+	for range recentPages {
+		page, err := in.Query(ctx, q)
+		if err != nil {
+			return false, err
+		}
+		for i := range page.Events {
+			f(&page.Events[i])
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // tenantMark is what all tokens of a tenant are revoked by. Their sub names it, and not the tenant of an event, which is that

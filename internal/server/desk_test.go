@@ -271,9 +271,38 @@ func TestDryRun_CountsTheSessionsThatAreMet(t *testing.T) {
 		}
 		r, err := revocation.Prepare(r, now)
 		must(t, err)
-		n, more, err := server.RecentSessions(audit.NewReader(store, nil), r, now.Add(-time.Hour))
+		n, more, err := server.RecentSessions(audit.NewReader(store, nil), r, nil, now.Add(-time.Hour))
 		if n != c.want || more || err != nil {
 			t.Errorf("%s %s would meet %d sessions (more: %v, %v), want %d", c.selector, c.value, n, more, err, c.want)
+		}
+	}
+}
+
+func TestDryRun_CountsAKeyUnderEachOfItsNames(t *testing.T) {
+	store, err := sqlitestore.Open(t.Context(), t.TempDir(), sqlitestore.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	now := time.Now()
+	var events []audit.Event
+	for n, e := range []audit.Event{{Session: "a", Kid: "old"}, {Session: "a", Kid: "new"}, {Session: "b", Kid: "new"}, {Session: "c", Kid: "other"}} {
+		e.Time = now.Add(time.Duration(n-20) * time.Minute)
+		e.ID, e.Kind, e.Proven, e.Issuer, e.Verdict = audit.NewID(e.Time), audit.Decision, true, "my-app", audit.Allow
+		events = append(events, e)
+	}
+	must(t, store.Append(t.Context(), storetest.Rows(events)))
+	r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectKey, Issuer: "my-app", Value: "old"}, now)
+	must(t, err)
+	if n, more, err := server.RecentSessions(audit.NewReader(store, nil), r, []string{"old", "new"}, now.Add(-time.Hour)); n != 2 || more || err != nil {
+		t.Errorf("%d sessions (more: %v, %v), want 2", n, more, err)
+	}
+}
+
+func TestRevocations_SayOfAKeyThatItIsNotThere(t *testing.T) {
+	n := start(t, base)
+	for value, want := range map[string]bool{"default": false, "Default": true} {
+		r := n.as(credential.Revoke, "POST", "/v1/revocations", `{"selector":"kid","value":"`+value+`"}`)
+		if r.status != 201 || strings.Contains(fmt.Sprint(r.body["cautions"]), `the issuer "my-app" has no key with the ID`) != want {
+			t.Errorf("%s: %s", value, r.raw)
 		}
 	}
 }

@@ -119,7 +119,8 @@ func startWith(t *testing.T, yaml string, opt server.Options) *node {
 	})
 	must(t, err)
 	n.rules = door
-	desk := &server.Desk{Ledger: n.ledger, Audit: n.audit, Config: func() *config.Config { return cfg }, Door: func() *decide.Door { return door }}
+	desk := &server.Desk{Ledger: n.ledger, Audit: n.audit, Config: func() *config.Config { return cfg }, Door: func() *decide.Door { return door },
+		KeyNames: func(_, id string) ([]string, bool) { return rings[0].Names(id) }}
 	opt.Config, opt.Door, opt.Audit, opt.Feed, opt.Credentials, opt.Registry = cfg, door, n.audit, n.ledger.Feed(), n.who, prometheus.NewRegistry()
 	opt.Logger = slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opt.Admin = desk.Routes()
