@@ -61,29 +61,41 @@ func parseDocument(data []byte) (doc *document, bad *mistake) {
 // nestedTooDeep gives the line where brackets are more than 64 deep, or where more lists than that begin ("- - - "): the
 // parser recurses into each, and takes minutes for the lists of one line.
 func nestedTooDeep(data []byte) int {
-	depth, lists, line := 0, 0, 1
-	for i, c := range data {
-		switch c {
-		case '\n':
-			line, lists = line+1, 0
-		case '\r':
-			lists = 0
-		case ' ':
-			if i > 0 && data[i-1] == '-' {
-				lists++
+	depth, line := 0, 0
+	for text := range bytes.Lines(data) {
+		line++
+		lists := 0
+		if isComment(text) {
+			continue
+		}
+		for i, c := range text {
+			switch c {
+			case '\r':
+				lists = 0
+			case ' ':
+				if i > 0 && text[i-1] == '-' {
+					lists++
+				}
+				if lists > 64 {
+					return line
+				}
+			case '[', '{':
+				if depth++; depth > 64 {
+					return line
+				}
+			case ']', '}':
+				depth = max(depth-1, 0)
 			}
-			if lists > 64 {
-				return line
-			}
-		case '[', '{':
-			if depth++; depth > 64 {
-				return line
-			}
-		case ']', '}':
-			depth = max(depth-1, 0)
 		}
 	}
 	return 0
+}
+
+// isComment knows a line that is nothing else. One with a quote may be of a text that goes on from the line before, and ends
+// in it.
+func isComment(line []byte) bool {
+	line = bytes.Trim(line, " \t\r\n")
+	return len(line) > 0 && line[0] == '#' && !bytes.ContainsAny(line, "\"'\r")
 }
 
 // syntaxMistake keeps the parser's position and the part of its message that quotes nothing of the file: the quoted

@@ -317,7 +317,10 @@ func TestParse_RefusesWhatIsNestedTooDeeply(t *testing.T) {
 		"a:\n" + strings.Repeat("- ", 65) + "x":                              true,
 		"a: !!seq\r\n" + strings.Repeat("- !!seq ", 65) + "x":                true,
 		"a:\n" + strings.Repeat("[", 65):                                     true,
+		"a: [\"\n# \", " + strings.Repeat("[", 65):                           true, // no comment
 		"a:\n" + strings.Repeat("- ", 64) + "x":                              false,
+		"a:\n  # " + strings.Repeat("- ", 65) + "\r\n  b: c":                 false,
+		"a:\n# " + strings.Repeat("- [", 65) + "\n  b: c":                    false,
 		"a:\n" + strings.Repeat("- x\n", 100) + strings.Repeat("- x\r", 100): false,
 	} {
 		if _, _, err := config.Parse("usher.yaml", []byte(text), nil); err == nil || strings.HasPrefix(err.Error(), says) != deep {
