@@ -155,9 +155,11 @@ func (s *Server) gate(address string, noBrowsers bool) fiber.Handler {
 			return problem(c, fiber.StatusForbidden, "host-refused", "This Host is not one of usher's names. Add it to hosts in the config if it should be.")
 		}
 		// Something that speaks for many may stand before the admin listener alone, and only there do two readers matter.
-		if !noBrowsers && misframed(h) {
-			c.Context().SetConnectionClose()
-			return problem(c, fiber.StatusBadRequest, "bad-request", "The header says in more than one way how long the body is. Send one Content-Length, or Transfer-Encoding: chunked.")
+		if !noBrowsers {
+			if says := misframed(h); says != "" {
+				c.Context().SetConnectionClose()
+				return problem(c, fiber.StatusBadRequest, "bad-request", says)
+			}
 		}
 		if noBrowsers && (len(h.Peek(fiber.HeaderOrigin)) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0) {
 			return problem(c, fiber.StatusForbidden, "browser-refused", "The verify listener is for Prosody and answers no browser.")
@@ -166,14 +168,16 @@ func (s *Server) gate(address string, noBrowsers bool) fiber.Handler {
 	}
 }
 
-// misframed tells whether a proxy may take another part of what was sent for the body than fasthttp does, which goes by the
-// last length and takes any coding for chunked: what follows would be the request of whoever the proxy asks for next (RFC
-// 9112, sections 6.1 and 6.3).
-func misframed(h *fasthttp.RequestHeader) bool {
+// misframed says why a proxy may take another part of what was sent for the body than fasthttp does, which goes by the last
+// length, takes any coding for chunked, and a CR alone for a part of its line: what follows would be the request of whoever
+// the proxy asks for next (RFC 9112, sections 2.2, 6.1 and 6.3). Empty: none does.
+func misframed(h *fasthttp.RequestHeader) (says string) {
 	lengths, codings, chunked := 0, 0, false
 	for line := range bytes.Lines(h.RawHeaders()) {
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		switch {
+		case bytes.IndexByte(bytes.TrimSuffix(line, []byte("\r\n")), '\r') >= 0:
+			return "A line of the header has a CR in it, which some take for its end. Take it out."
 		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
 			lengths++
 		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
@@ -181,7 +185,10 @@ func misframed(h *fasthttp.RequestHeader) bool {
 			chunked = bytes.EqualFold(bytes.Trim(value, " \t\r\n"), []byte("chunked")) // of white space no other belongs to HTTP
 		}
 	}
-	return lengths+codings > 1 || codings > 0 && !(chunked && h.IsHTTP11())
+	if lengths+codings > 1 || codings > 0 && !(chunked && h.IsHTTP11()) {
+		return "The header says in more than one way how long the body is. Send one Content-Length, or Transfer-Encoding: chunked."
+	}
+	return ""
 }
 
 // hostNames are the names a listener answers to: the loopback names, its own address, and those of the config.
