@@ -19,6 +19,7 @@ deb: build ## dist/usher_VERSION_ARCH.deb; GOARCH=arm64 for the other kind of ma
 	@mkdir -p dist
 	@export VERSION=$$(sed -E 's/^v([0-9])/\1/; s/-([0-9]+)-g/+\1.g/; /^[0-9]+\./!s/^/0.0.0~'"$$(git rev-list --count HEAD 2>/dev/null || echo 0)"'.g/' <<<'$(VERSION)') \
 		ARCH=$$(go env GOARCH) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s); \
+	sh deploy/deb/doc.sh; \
 	GOARCH= GOOS= go run $(NFPM) package --config deploy/nfpm.yaml --packager deb --target dist/
 
 demo: ## from nothing to a join allowed, one denied and a token revoked, told on the terminal

@@ -104,13 +104,13 @@ func TestPackage_ScriptsDoWhatTheWayOfAMachineAsksFor(t *testing.T) {
 	}
 }
 
-// Else the newer of two packages cannot be installed over the older one.
+// Else the newer of two packages cannot be installed over the older one. What is told of a package is told of its version.
 func TestPackage_VersionsSortAsTheirCommits(t *testing.T) {
 	if _, err := exec.LookPath("dpkg"); err != nil {
 		return // no Debian here, and nobody else can say what sorts
 	}
 	dir := t.TempDir()
-	path := programs(t, map[string]string{"go": `[ "$1" != run ] || echo "VERSION=$VERSION"`})
+	path := programs(t, map[string]string{"go": `case $1 in run) echo "VERSION=$VERSION" ;; env) pwd ;; esac`})
 	run := func(name string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(name, args...)
@@ -125,6 +125,15 @@ func TestPackage_VersionsSortAsTheirCommits(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte(read(t, "../Makefile")), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"deploy", "CHANGELOG.md"} {
+		there, err := filepath.Abs("../" + name)
+		if err == nil {
+			err = os.Symlink(there, filepath.Join(dir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	run("git", "init", "-q")
 	last := "0"
 	for i := range 8 {
@@ -138,6 +147,9 @@ func TestPackage_VersionsSortAsTheirCommits(t *testing.T) {
 		}
 		run("dpkg", "--compare-versions", last, "lt", version)
 		last = version
+		if said := run("zcat", "dist/doc/changelog.gz"); !strings.HasPrefix(said, "usher ("+version+") ") || !strings.Contains(said, "\n -- usher <") {
+			t.Errorf("of %s the changelog says %q", version, said)
+		}
 	}
 }
 
