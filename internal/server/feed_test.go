@@ -103,16 +103,12 @@ func TestFeed_EndsWithTheCredentialOfItsCaller(t *testing.T) {
 }
 
 func TestFeed_EndsWithItsServer(t *testing.T) {
-	n := start(t, base)
-	next := n.follow("")
-	next()
-	before := time.Now()
-	n.stop()
-	if err := <-n.stopped; err != nil {
-		t.Error(err)
+	n := occupy(t)
+	resp, err := n.client.Get("http://" + n.server.VerifyAddress() + "/v1/feed")
+	must(t, err)
+	t.Cleanup(func() { resp.Body.Close() })
+	if line, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil || !strings.Contains(line, "reset") {
+		t.Fatalf("%q, %v", line, err)
 	}
-	n.stopped <- nil
-	if took := time.Since(before); took > 3*time.Second {
-		t.Errorf("the feed held the server up for %v", took)
-	}
+	n.stopsWithout(resp.Body)
 }
