@@ -88,8 +88,12 @@ func caution(r revocation.Revocation, cfg *config.Config) (says []string) {
 	if (r.Selector == revocation.SelectUser || r.Selector == revocation.SelectJTI) && audit.Substitute(r.Value) {
 		says = append(says, "the value is what the audit keeps in place of one, a pseudonym or what is left of a long text: no token has it, so this revocation meets none. Revoke by the value itself, or by the fingerprint of a row")
 	}
-	issuer := issuerOf(r)
-	if known := issuers(cfg); issuer != "" && !slices.Contains(known, issuer) && !slices.Contains(known, anyIssuer) {
+	issuer, known := issuerOf(r), issuers(cfg)
+	switch listed, any := slices.Contains(known, issuer), slices.Contains(known, anyIssuer); {
+	case issuer == "" || listed:
+	case any && r.Selector == revocation.SelectKey:
+		says = append(says, fmt.Sprintf("the issuer %q is let in as any other is, and whoever holds the key writes another iss into a token: this revokes it for tokens of %[1]q alone, so take the key out of the config", issuer))
+	case !any:
 		says = append(says, fmt.Sprintf("no profile accepts tokens of the issuer %q, so this revocation meets none; configured are: %s", issuer, strings.Join(known, ", ")))
 	}
 	return says
@@ -118,6 +122,9 @@ func onlyIssuer(cfg *config.Config, s revocation.Selector) (string, error) {
 	known := issuers(cfg)
 	if len(known) == 1 && known[0] != anyIssuer {
 		return known[0], nil
+	}
+	if len(known) == 1 {
+		return "", fmt.Errorf("a %s means something only together with its issuer, and the config takes any: name the iss that the tokens have", s)
 	}
 	if n := slices.Index(known, anyIssuer); n >= 0 {
 		known = append(slices.Delete(known, n, n+1), "any other iss that the tokens have")

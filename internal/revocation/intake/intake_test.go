@@ -102,8 +102,10 @@ func TestIssuer_IsFoundWhereOneIsConfiguredAndAskedForElse(t *testing.T) {
 	if r, says, err := q.Revocation(parse(t, "iss: app"), "cred:soc", now); err != nil || r.Issuer != "app" || len(says) != 0 || !r.IssuedBefore.Equal(now) {
 		t.Errorf("with one issuer: %+v, %v, %v", r, says, err)
 	}
-	for _, cfg := range []*config.Config{parse(t, "iss: app", "iss: other"), parse(t, `iss: "*"`)} {
-		if _, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), "name one of the configured") {
+	for says, cfg := range map[string]*config.Config{
+		"name one of the configured (app, other)": parse(t, "iss: app", "iss: other"), "name the iss that the tokens have": parse(t, `iss: "*"`),
+	} {
+		if _, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("the issuer was guessed: %v", err)
 		}
 	}
@@ -127,6 +129,12 @@ func TestIssuer_ThatIsAnyInTheConfigNamesNoTokens(t *testing.T) {
 	}
 	if _, says, err := (intake.Request{Selector: revocation.SelectUser, Issuer: "whoever", Value: "u"}).Revocation(cfg, "cred:soc", now); err != nil || len(says) > 0 {
 		t.Error(says, err)
+	}
+	for issuer, warns := range map[string]bool{"app": false, "whoever": true} {
+		_, says, err := (intake.Request{Selector: revocation.SelectKey, Issuer: issuer, Value: "default"}).Revocation(cfg, "cred:soc", now)
+		if err != nil || strings.Contains(fmt.Sprint(says), "take the key out of the config") != warns {
+			t.Errorf("a key under %s: %v, %v", issuer, says, err)
+		}
 	}
 }
 
