@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bufio"
-	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -40,12 +39,10 @@ func TestRoute_AnotherMethodIsToldApartFromAnotherPath(t *testing.T) {
 func TestRoute_AHeaderThatIsTooLongIsToldWhatToDo(t *testing.T) {
 	n := start(t, base)
 	long := strings.Repeat("x", 5000)
-	for name, r := range map[string]reply{
-		"in the URL":  n.do("GET", n.server.AdminAddress(), "/v1/revocations?value="+long, ""),
-		"in a header": n.do("GET", n.server.AdminAddress(), "/v1/revocations", "", header("X-Long", long)),
-	} {
-		if r.status != 431 || !strings.Contains(fmt.Sprint(r.body["detail"]), "more than 4096 bytes together: send less") {
-			t.Errorf("%s: %+v", name, r)
+	// Written at once: who writes on while the rest is not taken may find the connection closed before the answer is read.
+	for path, headers := range map[string]string{"/v1/revocations?value=" + long: "", "/v1/revocations": "X-Long: " + long + "\r\n"} {
+		if status, body := promise(t, n.server.AdminAddress(), path, headers); status != 431 || !strings.Contains(body, "more than 4096 bytes together: send less") {
+			t.Errorf("%.30s: %d %s", path, status, body)
 		}
 	}
 }
