@@ -329,6 +329,9 @@ func TestRecheck_ARunOutTokenStaysUnlessTheProfileCloses(t *testing.T) {
 		if close := c.policy == "close"; close != (v.Proven.RecheckAt == now.Add(time.Hour+40*time.Second).Unix()) {
 			t.Errorf("%s: recheck_at is %d", c.policy, v.Proven.RecheckAt)
 		}
+		if v.Proven.ExpiresAt != now.Add(time.Hour).Unix() {
+			t.Errorf("%s: expires_at is %d, and not the token's exp", c.policy, v.Proven.ExpiresAt)
+		}
 		q := decide.Question{Grant: v.Proven.Grant(), Stage: decide.Recheck, Room: daily, Host: host}
 		if v := h.Decide(t.Context(), &q, now.Add(c.after)); code(v) != c.want {
 			t.Errorf("%s after %v: got %q, want %q", c.policy, c.after, code(v), c.want)

@@ -30,7 +30,7 @@ type Proven struct {
 	User        json.RawMessage
 	Affiliation string
 	RoomPolicy  *policy.RoomPolicy
-	// ExpiresAt and RecheckAt are Unix seconds; 0: not set.
+	// ExpiresAt is the token's exp, and RecheckAt when a session with it is to be judged again: Unix seconds; 0: not set.
 	ExpiresAt, RecheckAt int64
 
 	door       *Door
@@ -125,14 +125,14 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 	return p, nil
 }
 
-// ends sets until when p is good, and when a session with it is to be judged again.
+// ends sets what p says of its end.
 func (p *Proven) ends() {
 	if p.Times.Expires == 0 {
 		return
 	}
-	p.ExpiresAt = ceilSeconds(p.Times.Expires + p.issuer.time.Leeway.Milliseconds())
+	p.ExpiresAt = ceilSeconds(p.Times.Expires)
 	if p.profile.OnExpiry == config.Close {
-		p.RecheckAt = p.ExpiresAt + ceilSeconds(p.profile.OnExpiryGrace.Milliseconds())
+		p.RecheckAt = ceilSeconds(p.Times.Expires + (p.issuer.time.Leeway + p.profile.OnExpiryGrace).Milliseconds())
 	}
 }
 
