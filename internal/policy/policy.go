@@ -32,16 +32,20 @@ type RoomPolicy struct {
 	Lobby *bool
 	// Password to set; "" removes it, nil leaves it.
 	Password *string
-	// SecurityBypass: this session enters past password and lobby.
-	SecurityBypass bool
+	// SecurityBypass: this session enters past password and lobby, or not; nil where the token does not say.
+	SecurityBypass *bool
 }
 
 // Room gives the token's room policy, nil where it has none.
 func Room(c *token.Claims) *RoomPolicy {
-	if c.Context.Lobby == nil && c.Context.Password == nil && !c.Context.SecurityBypass {
+	if c.Context.Lobby == nil && c.Context.Password == nil && !c.Context.HasSecurityBypass {
 		return nil
 	}
-	return &RoomPolicy{Lobby: c.Context.Lobby, Password: c.Context.Password, SecurityBypass: c.Context.SecurityBypass}
+	p := &RoomPolicy{Lobby: c.Context.Lobby, Password: c.Context.Password}
+	if c.Context.HasSecurityBypass {
+		p.SecurityBypass = &c.Context.SecurityBypass
+	}
+	return p
 }
 
 // User is context.user as signed. A token without a context but with user_id gives {"id": user_id}, as upstream.

@@ -39,10 +39,13 @@ func TestRoomPolicy_IsNoneWhereTheTokenAsksForNothing(t *testing.T) {
 func TestRoomPolicy_TellsOnOffAndUnsetApart(t *testing.T) {
 	yes, no, empty := true, false, ""
 	for _, context := range []token.Context{
-		{Lobby: &yes}, {Lobby: &no}, {Password: &empty}, {SecurityBypass: true}, {Lobby: &no, Password: &empty, SecurityBypass: true},
+		{Lobby: &yes}, {Lobby: &no}, {Password: &empty},
+		{HasSecurityBypass: true, SecurityBypass: true}, {HasSecurityBypass: true},
+		{Lobby: &no, Password: &empty, HasSecurityBypass: true, SecurityBypass: true},
 	} {
 		got := Room(claims(context))
-		if got == nil || got.Lobby != context.Lobby || got.Password != context.Password || got.SecurityBypass != context.SecurityBypass {
+		if got == nil || got.Lobby != context.Lobby || got.Password != context.Password || (got.SecurityBypass != nil) != context.HasSecurityBypass ||
+			got.SecurityBypass != nil && *got.SecurityBypass != context.SecurityBypass {
 			t.Errorf("%+v: got %+v", context, got)
 		}
 	}

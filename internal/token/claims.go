@@ -86,11 +86,16 @@ func (s *scanner) user(c *Context) {
 		case "moderator":
 			c.Moderator = s.grant()
 		case "security_bypass":
-			c.SecurityBypass = s.grant() || c.SecurityBypass
+			s.bypass(c)
 		default:
 			s.skip()
 		}
 	}
+}
+
+func (s *scanner) bypass(c *Context) {
+	c.HasSecurityBypass = c.HasSecurityBypass || s.peek() != 'n' // null says nothing
+	c.SecurityBypass = s.grant() || c.SecurityBypass
 }
 
 func (s *scanner) room(c *Context) {
@@ -109,7 +114,7 @@ func (s *scanner) room(c *Context) {
 				c.Password = &password
 			}
 		case "security_bypass":
-			c.SecurityBypass = s.grant() || c.SecurityBypass
+			s.bypass(c)
 		default:
 			s.skip()
 		}

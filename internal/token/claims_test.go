@@ -61,7 +61,7 @@ func TestClaims_OfTheDeploymentPageAreAllRead(t *testing.T) {
 			Features: between(t, deploymentPage, `{"recording"`, `false}`),
 			Tenant:   "acme", HasTenant: true,
 			UserID: "u-1", UserName: "Zoë 😀", UserEmail: "zoe@example.com", UserAffiliation: "owner", Moderator: true,
-			RoomRegex: true, Lobby: &off, Password: &empty, SecurityBypass: true,
+			RoomRegex: true, Lobby: &off, Password: &empty, SecurityBypass: true, HasSecurityBypass: true,
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -143,7 +143,7 @@ func TestClaims_GrantOnlyByTrue(t *testing.T) {
 		}
 		for _, where := range []string{"user", "room"} {
 			c := mustParse(t, `{"context":{"`+where+`":{"security_bypass":`+value+`}}}`).Claims.Context
-			if c.SecurityBypass != want || c.Moderator {
+			if c.SecurityBypass != want || c.HasSecurityBypass != (value != `null`) || c.Moderator {
 				t.Errorf("%s.security_bypass %s: %+v", where, value, c)
 			}
 		}

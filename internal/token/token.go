@@ -94,8 +94,8 @@ type Context struct {
 	// Lobby and Password are nil where unset.
 	Lobby    *bool
 	Password *string
-	// SecurityBypass comes from context.room or context.user.
-	SecurityBypass bool
+	// SecurityBypass comes from context.room or context.user; HasSecurityBypass: one of them says something of it.
+	SecurityBypass, HasSecurityBypass bool
 }
 
 // Number is a time claim as written.

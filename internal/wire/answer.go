@@ -45,8 +45,8 @@ func appendRoomPolicy(b []byte, r *policy.RoomPolicy) []byte {
 	if r.Password != nil {
 		b = appendString(appendName(b, "password"), *r.Password)
 	}
-	if r.SecurityBypass {
-		b = append(b, `,"security_bypass":true`...)
+	if r.SecurityBypass != nil {
+		b = strconv.AppendBool(appendName(b, "security_bypass"), *r.SecurityBypass)
 	}
 	return braced(b, start)
 }

@@ -209,6 +209,23 @@ func TestAnswer_AllowsAreWrittenAsTheGoldenFiles(t *testing.T) {
 	sameJSON(t, "answer-unavailable", AppendUnavailable(nil, reason.KeyUnavailable, id))
 }
 
+// The wire contract's own example: what a token says no to is told, and what it does not speak of is left out.
+func TestAnswer_TellsWhatTheTokenSaysNoTo(t *testing.T) {
+	for room, want := range map[string]string{
+		`{"lobby":false,"password":"","security_bypass":false}`: `"room_policy":{"lobby":false,"password":"","security_bypass":false}`,
+		`{"security_bypass":"false"}`:                           `"room_policy":{"security_bypass":false}`,
+		`{"lobby":true,"security_bypass":null}`:                 `"room_policy":{"lobby":true}`,
+		`{"security_bypass":null}`:                              ``,
+	} {
+		p := newProven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"room":`+room+`}}`, &decide.Proven{Affiliation: "member"}, &decide.Given{})
+		for _, told := range [][]byte{p.full, p.short} {
+			if got := string(told); !strings.Contains(got, want) || strings.Contains(got, "room_policy") != (want != "") {
+				t.Errorf("%s: got %s", room, got)
+			}
+		}
+	}
+}
+
 func TestAnswer_EveryReasonIsJSONAndNeverShowsItsDetail(t *testing.T) {
 	for _, info := range reason.All() {
 		v := decide.Verdict{Problem: &reason.Problem{Code: info.Code, Detail: "DETAIL"}}
