@@ -362,6 +362,7 @@ func TestGuest_IsLetInByTheConfigAlone(t *testing.T) {
 	}{
 		"connects":                      {decide.Question{Stage: decide.Connect}, reason.None},
 		"joins":                         {decide.Question{Stage: decide.Join, Room: daily}, reason.None},
+		"not what is no room":           {decide.Question{Stage: decide.Join, Room: "daily"}, reason.RoomInvalid},
 		"opens no room":                 {decide.Question{Stage: decide.Create, Room: daily}, reason.RoomDoesNotExist},
 		"not where the room wants more": {decide.Question{Stage: decide.Join, Room: daily, RoomRequiresAuth: true}, reason.AuthenticationRequired},
 		"a bad token is no guest":       {decide.Question{Token: "x", Stage: decide.Connect}, reason.TokenMalformed},

@@ -167,9 +167,15 @@ func (d *Door) Decide(ctx context.Context, q *Question, now time.Time) Verdict {
 
 // judgeGuest: who shows no token is let in by the config alone, and only into rooms that exist and ask for nothing.
 func (p *profile) judgeGuest(q *Question) *reason.Problem {
-	switch {
-	case p.Guests != config.Allow:
+	if p.Guests != config.Allow {
 		return &reason.Problem{Code: reason.TokenMissing}
+	}
+	if q.Stage.judgesRoom() && q.Room != "" {
+		if _, problem := room.ParseAddress(q.Room); problem != nil {
+			return problem
+		}
+	}
+	switch {
 	case q.Stage == Create:
 		return &reason.Problem{Code: reason.RoomDoesNotExist, Detail: "a guest does not open rooms"}
 	case q.Stage.judgesRoom() && q.RoomRequiresAuth:
