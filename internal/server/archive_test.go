@@ -204,6 +204,7 @@ func TestDecisions_ABadParameterIsNamedWithWhatIsAllowed(t *testing.T) {
 		"events?kind=party":                  "one of decision, revocation, lift, ejection, admin, all",
 		"decisions/stats?by=moon":            "one of reason, room, issuer, user, ip",
 		"decisions/stats?every=1ms":          "every: counts go by whole seconds",
+		"decisions/stats?every=-1d":          "every: counts go by whole seconds: write a span such as 5m, 24h or 7d, not \\\"-1d",
 		"decisions/stats?every=1s&since=30d": "every: from ",
 		"decisions/stats?limit=3":            "limit: there is no such parameter for counts",
 		"decisions/stream?since=2h":          "since: there is no such parameter for the stream",
@@ -240,7 +241,7 @@ func TestStats_CountOverTimeWithAllowsUnderTheirOwnKey(t *testing.T) {
 	if r.raw != want {
 		t.Errorf("%s, want %s", r.raw, want)
 	}
-	if r := l.get("/v1/decisions/stats?by=user&user=u2&every=1h"); !strings.Contains(r.raw, `"key":"u2","count":1`) || strings.Contains(r.raw, "u1") {
+	if r := l.get("/v1/decisions/stats?by=user&user=u2&every=1d"); !strings.Contains(r.raw, `"key":"u2","count":1`) || strings.Contains(r.raw, "u1") {
 		t.Errorf("%s", r.raw)
 	}
 	if r := l.get("/v1/decisions/stats?since=2020-01-01&until=2020-01-02"); r.raw != `{"items":[]}` {

@@ -81,8 +81,9 @@ func Stats(v Values, now time.Time) (audit.StatsQuery, error) {
 		return s, err
 	}
 	if text := v["every"]; text != "" {
-		if s.Every, err = time.ParseDuration(text); err != nil || s.Every < time.Second || s.Every%time.Second != 0 {
-			return s, fault("every", "counts go by whole seconds, minutes or hours: write a span such as 5m or 24h, not %q", audit.Clean(text))
+		var ok bool
+		if s.Every, ok = intake.ParseSpan(text); !ok || s.Every < time.Second || s.Every%time.Second != 0 {
+			return s, fault("every", "counts go by whole seconds: write a span such as 5m, 24h or 7d, not %q", audit.Clean(text))
 		}
 	}
 	since, until := s.Whole(now)

@@ -24,7 +24,7 @@ func ParseTime(text string, now time.Time, direction time.Duration) (time.Time, 
 			return plausible(t)
 		}
 	}
-	span, ok := parseSpan(text)
+	span, ok := ParseSpan(text)
 	if !ok {
 		return time.Time{}, errTime
 	}
@@ -39,8 +39,8 @@ func plausible(t time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// parseSpan reads Go's durations, and days and weeks besides.
-func parseSpan(text string) (time.Duration, bool) {
+// ParseSpan reads Go's durations, and days and weeks besides.
+func ParseSpan(text string) (time.Duration, bool) {
 	if d, err := time.ParseDuration(text); err == nil {
 		return d, d >= 0
 	}
