@@ -32,7 +32,7 @@ func (cmd *backupCmd) Run(ctx context.Context, c *commands, s streams) error {
 		return usage("a backup is made as a file: name one, for nothing goes to stdout")
 	}
 	if _, err := os.Lstat(cmd.File); err == nil {
-		return fmt.Errorf("%s is there already: name another file, or move it away", cmd.File)
+		return usage("%s is there already: name another file, or move it away", cmd.File)
 	}
 	n, err := writeBackup(ctx, cfg, cmd.File)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type credentialCreateCmd struct {
 
 func (cmd *credentialCreateCmd) Run(ctx context.Context, c *commands, io streams) error {
 	role, err := credential.ParseRole(cmd.Role)
-	if err != nil {
+	if err = cmp.Or(err, credential.CheckName(cmd.Name)); err != nil {
 		return &failure{exitUsage, err}
 	}
 	actor := localUser() // before credentials makes this the work of another

@@ -25,7 +25,7 @@ func (t *tokenInput) read(s streams) (string, error) {
 	if t.TokenFile != "" {
 		f, err := os.Open(t.TokenFile)
 		if err != nil {
-			return "", fmt.Errorf("the token cannot be read: %w", err)
+			return "", usage("the token cannot be read: %w", err)
 		}
 		defer f.Close()
 		from, name = f, t.TokenFile

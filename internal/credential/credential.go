@@ -10,6 +10,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -85,9 +86,13 @@ func match(all []Credential, secret string) (Credential, bool) {
 
 var nameGrammar = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
-func checkName(name string) error {
+// CheckName says what is wrong with a name for a new credential.
+func CheckName(name string) error {
 	if !nameGrammar.MatchString(name) {
 		return fmt.Errorf("%q is no name for a credential: use up to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit", name)
+	}
+	if name == "local" {
+		return errors.New("the name local belongs to the CLI on this machine; choose another")
 	}
 	return nil
 }

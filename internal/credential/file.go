@@ -132,11 +132,8 @@ func (f *File) List() []Credential {
 
 // Create adds a credential and gives its secret, which is kept nowhere.
 func (f *File) Create(name string, role Role, now time.Time) (secret string, err error) {
-	if err := checkName(name); err != nil {
+	if err := CheckName(name); err != nil {
 		return "", err
-	}
-	if name == "local" {
-		return "", errors.New("the name local belongs to the CLI on this machine; choose another")
 	}
 	secret = newSecret()
 	err = f.change(func(all []Credential) ([]Credential, error) {
