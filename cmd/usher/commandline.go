@@ -24,7 +24,7 @@ func parse(c *commands, s streams, args []string) (command, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the command line is built wrongly: %w", err)
 	}
-	line, err := kong.Trace(parser, args)
+	line, err := kong.Trace(parser, joined(parser.Model, args))
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +64,26 @@ func help(line *kong.Context) error {
 	fmt.Fprintf(line.Stdout, "\nWithout a further command, usher %s is usher %s:\n\n", group.Path(), group.DefaultCmd.Path())
 	line.Path = append(line.Path, &kong.Path{Parent: group, Command: group.DefaultCmd, Flags: group.DefaultCmd.Flags})
 	return line.PrintUsage(false)
+}
+
+// joined writes a flag and a value that begins with one hyphen in one: times do, such as -5m, and ids of keys, and kong would
+// take them for short flags. Two hyphens are a flag always: --user --dry-run must not revoke a user of that name.
+func joined(model *kong.Application, args []string) (all []string) {
+	takesValue := map[string]bool{}
+	_ = kong.Visit(model, func(v kong.Visitable, next kong.Next) error { // which fails where a visit does
+		if flag, ok := v.(*kong.Flag); ok && !flag.IsBool() {
+			takesValue["--"+flag.Name] = true
+		}
+		return next(nil)
+	})
+	for i, arg := range args {
+		if i > 0 && takesValue[args[i-1]] && len(arg) > 1 && arg[0] == '-' && arg[1] != '-' && arg != "-h" {
+			all[len(all)-1] += "=" + arg
+			continue
+		}
+		all = append(all, arg)
+	}
+	return all
 }
 
 // check gives the command, once nothing that it needs is missing and no two flags contradict each other.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"io"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +95,24 @@ func TestHelp_ShowsTheFlagsOfACommandAlone(t *testing.T) {
 		run, err := parse(new(commands), streams{out: &out, err: io.Discard}, strings.Fields(line))
 		if run != nil || err != nil || !strings.Contains(out.String(), flag) {
 			t.Errorf("usher %s: no %s: %v\n%s", line, flag, err, out.String())
+		}
+	}
+}
+
+func TestCommandLine_TakesAValueThatBeginsWithAHyphen(t *testing.T) {
+	for line, given := range map[string]func(*commands) bool{
+		"token mint --key f --exp -1h":              func(c *commands) bool { return c.Token.Mint.Exp == "-1h" },
+		"revoke --kid -qUn8 --issuer my-app":        func(c *commands) bool { return slices.Equal(c.Revoke.Add.Kid, []string{"-qUn8"}) },
+		"config import --inline-secrets -o o p.lua": func(c *commands) bool { return filepath.Base(c.Conf.Import.Out) == "o" },
+	} {
+		var c commands
+		if _, err := parse(&c, streams{}, strings.Fields(line)); err != nil || !given(&c) {
+			t.Errorf("usher %s: %v, %+v", line, err, c)
+		}
+	}
+	for _, line := range []string{"revoke --user --dry-run", "revoke --user -h", "revoke --user"} {
+		if _, err := parse(new(commands), streams{}, strings.Fields(line)); err == nil || !strings.HasPrefix(err.Error(), "--user: ") {
+			t.Errorf("usher %s: %v", line, err)
 		}
 	}
 }
