@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/usher-im/usher/internal/keys/material"
+	"github.com/usher-im/usher/internal/revocation/intake"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
 )
@@ -23,7 +24,7 @@ type tokenMintCmd struct {
 	Aud     []string `help:"Audience; repeat for several." sep:"none"`
 	Sub     string   `help:"Subject: the deployment's domain, or a tenant."`
 	Room    []string `help:"Room; repeat for several." sep:"none"`
-	Exp     string   `default:"1h" help:"When it runs out: 1h from now, an RFC 3339 time, or none."`
+	Exp     string   `default:"1h" help:"When it runs out: 1h from now, a time, a date, or none."`
 	Nbf     string   `help:"When it begins: as --exp."`
 	Iat     string   `default:"0s" help:"When it was issued: as --exp."`
 	MS      bool     `name:"ms" help:"Write times in milliseconds."`
@@ -143,18 +144,18 @@ func setList(claims map[string]any, name string, values []string) {
 	}
 }
 
-// setTime reads a duration from now, an RFC 3339 time, or none.
+// setTime reads a time as other commands take it, a duration that may lie back, or none.
 func (cmd *tokenMintCmd) setTime(claims map[string]any, name, value string, now time.Time) error {
 	if value == "" || value == "none" {
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339, value)
 	if err != nil {
-		d, err := time.ParseDuration(value)
-		if err != nil {
-			return usage("--%s %s is neither a duration (1h, -5m), an RFC 3339 time, nor none", name, strconv.Quote(value))
+		if d, err := time.ParseDuration(value); err == nil {
+			at = now.Add(d)
+		} else if at, err = intake.ParseTime(value, now, +1); err != nil {
+			return usage("--%s %s is neither a duration (1h, 7d, -5m), a time (2026-11-24T10:00:00Z, 2026-11-24, now), nor none", name, strconv.Quote(value))
 		}
-		at = now.Add(d)
 	}
 	if cmd.MS {
 		claims[name] = at.UnixMilli()
