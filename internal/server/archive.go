@@ -31,8 +31,24 @@ type Archive struct {
 	Stopping context.Context
 }
 
-// searchTime bounds one question to the store.
-const searchTime = 50 * time.Second
+const (
+	searchTime = 50 * time.Second       // bounds one question to the store
+	settleTime = 250 * time.Millisecond // bounds what a question waits for events that are on their way there
+)
+
+// settle has found what was decided just before it is asked for. A store that is behind is not waited for.
+func (a *Archive) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	_ = a.Journal.Flush(ctx) // the answer is what is there by then
+}
+
+// settleFor settles for a question that can be about what is on its way.
+func (a *Archive) settleFor(ctx context.Context, q audit.Query, now time.Time) {
+	if q.Cursor == "" && (q.Until.IsZero() || q.Until.After(now.Add(-time.Minute))) {
+		a.settle(ctx)
+	}
+}
 
 // Routes are the archive's paths on the admin listener.
 func (a *Archive) Routes() []Route {
@@ -60,12 +76,14 @@ func (a *Archive) search(scope inquiry.Scope) fiber.Handler {
 		if err != nil {
 			return a.refuse(c, err)
 		}
-		q, err := inquiry.Query(scope, v, time.Now())
+		now := time.Now()
+		q, err := inquiry.Query(scope, v, now)
 		if err != nil {
 			return a.refuse(c, err)
 		}
 		ctx, cancel := context.WithTimeout(c.UserContext(), searchTime)
 		defer cancel()
+		a.settleFor(ctx, q, now)
 		page, err := a.Reader.Query(ctx, q)
 		if err != nil {
 			return a.refuse(c, err)
@@ -83,6 +101,10 @@ func (a *Archive) show(decisionsAlone bool) fiber.Handler {
 			id = "" // which no event has
 		}
 		e, found, err := a.Reader.Get(ctx, id)
+		if err == nil && !found {
+			a.settle(ctx)
+			e, found, err = a.Reader.Get(ctx, id)
+		}
 		switch {
 		case err != nil:
 			return a.refuse(c, err)
@@ -101,12 +123,14 @@ func (a *Archive) count(c *fiber.Ctx) error {
 	if err != nil {
 		return a.refuse(c, err)
 	}
-	q, err := inquiry.Stats(v, time.Now())
+	now := time.Now()
+	q, err := inquiry.Stats(v, now)
 	if err != nil {
 		return a.refuse(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), searchTime)
 	defer cancel()
+	a.settleFor(ctx, q.Query, now)
 	counts, err := a.Reader.Stats(ctx, q)
 	if err != nil {
 		return a.refuse(c, err)

@@ -31,6 +31,7 @@ import (
 type library struct {
 	*node
 	pipeline *audit.Pipeline
+	reader   *audit.Reader
 	secret   string
 	folders  []string // of the store and the spill
 }
@@ -47,12 +48,12 @@ func openLibrary(t *testing.T, role credential.Role) *library {
 	n := &node{t: t, client: &http.Client{Transport: &http.Transport{}}, stopped: make(chan error, 1)}
 	n.who, err = credential.Open(t.TempDir())
 	must(t, err)
-	l := &library{node: n, pipeline: pipeline, folders: folders}
+	l := &library{node: n, pipeline: pipeline, reader: audit.NewReader(store, nil), folders: folders}
 	l.secret, err = n.who.Create("reader", role, time.Now())
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
-	archive := &server.Archive{Reader: audit.NewReader(store, nil), Journal: pipeline, Logger: slog.New(slog.DiscardHandler), Stopping: ctx}
+	archive := &server.Archive{Reader: l.reader, Journal: pipeline, Logger: slog.New(slog.DiscardHandler), Stopping: ctx}
 	n.server, err = server.New(server.Options{
 		Config: cfg, Audit: pipeline, Credentials: n.who, Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), Admin: archive.Routes(),
 	})
@@ -217,6 +218,47 @@ func TestDecisions_ABadParameterIsNamedWithWhatIsAllowed(t *testing.T) {
 	}
 }
 
+// late is a journal that has an event on its way until somebody waits for it.
+type late struct {
+	*audit.Pipeline
+	event audit.Event
+}
+
+func (l *late) Flush(context.Context) error {
+	l.Record(l.event)
+	return l.Pipeline.Flush(context.Background())
+}
+
+func TestDecisions_AreFoundByWhoAsksRightAfterThem(t *testing.T) {
+	l := openLibrary(t, credential.Audit)
+	for user, path := range map[string]string{"by list": "/v1/decisions?limit=1", "by count": "/v1/decisions/stats?by=user", "by id": "/v1/decisions/"} {
+		journal := &late{l.pipeline, denied("daily@c.example.com", user)}
+		journal.event.ID = audit.NewID(time.Now())
+		archive := &server.Archive{Reader: l.reader, Journal: journal, Logger: slog.New(slog.DiscardHandler)}
+		if user == "by id" {
+			path += journal.event.ID
+		}
+		if answer := asked(t, archive, path); answer.status != 200 || !strings.Contains(answer.raw, user) {
+			t.Errorf("%s: %+v", user, answer)
+		}
+	}
+}
+
+// asked is what an archive answers to whoever reaches it.
+func asked(t *testing.T, archive *server.Archive, path string) reply {
+	t.Helper()
+	app := fiber.New()
+	for _, r := range archive.Routes() {
+		app.Add(r.Method, r.Path, r.Handler)
+	}
+	resp, err := app.Test(httptest.NewRequest(http.MethodGet, path, nil), -1)
+	must(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return reply{status: resp.StatusCode, raw: string(body)}
+}
+
 func TestStats_TooManySpansAreTheQuestionsFaultAlsoWhereBothEndsLieWithinOne(t *testing.T) {
 	l := openLibrary(t, credential.Audit)
 	// 20,000 seconds less a millisecond, which lie in 20,001.
@@ -257,18 +299,9 @@ func (crowded) Stats(context.Context, audit.StatsQuery) ([]audit.Count, error) {
 }
 
 func TestStats_SayWhatToDoWhereThereIsTooMuchToCount(t *testing.T) {
-	archive := &server.Archive{Reader: audit.NewReader(crowded{}, nil), Logger: slog.New(slog.DiscardHandler)}
-	app := fiber.New()
-	for _, r := range archive.Routes() {
-		app.Add(r.Method, r.Path, r.Handler)
-	}
-	resp, err := app.Test(httptest.NewRequest(http.MethodGet, "/v1/decisions/stats?by=user", nil))
-	must(t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	must(t, err)
-	if resp.StatusCode != 400 || !strings.Contains(string(body), "ask for a shorter time") {
-		t.Errorf("%s %s", resp.Status, body)
+	archive := &server.Archive{Reader: audit.NewReader(crowded{}, nil), Journal: openLibrary(t, credential.Audit).pipeline, Logger: slog.New(slog.DiscardHandler)}
+	if answer := asked(t, archive, "/v1/decisions/stats?by=user"); answer.status != 400 || !strings.Contains(answer.raw, "ask for a shorter time") {
+		t.Errorf("%+v", answer)
 	}
 }
 
