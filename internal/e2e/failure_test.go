@@ -29,7 +29,6 @@ const (
 	answered = "answer %d to who logs in or opens a room"
 	late     = "one who has waited for long enough has no answer yet"
 	ping     = "somebody pings"
-	timedOut = "No verdict: no answer within 2 s"
 )
 
 // watchTheClock has Prosody write down each answer to a login or a first join, those that are late, and each ping of the host

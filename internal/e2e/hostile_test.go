@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
@@ -67,17 +68,15 @@ func TestHostile_NothingInATokenLeavesAClientWithoutAnAnswer(t *testing.T) {
 		for _, room := range oddRooms {
 			raw := withClaims(t, fmt.Sprintf(`{"room":%s,"context":{"room":{"regex":true}}}`, room))
 			if v := mustBeAnswered(t, s, e2e.WebSocket, raw); v != nil {
+				start := time.Now()
 				_, err := v.Join(e2e.Context(t), e2e.Room("daily"), "me")
 				var refused *client.StanzaError
-				if err != nil && !errors.As(err, &refused) {
-					t.Errorf("a join with the room claim %s ended with: %v", room, err)
+				if err != nil && !errors.As(err, &refused) || time.Since(start) > usherTimeout {
+					t.Errorf("a join with the room claim %s ended after %s with: %v", room, time.Since(start), err)
 				}
 			}
 		}
 		s.Login(t, e2e.Who{Token: withClaims(t, `{}`)}).MustJoin("daily", "after")
-		if s.Prosody.Log.Contains(timedOut) {
-			t.Errorf("not each was answered within %s: see Prosody's log", usherTimeout)
-		}
 	})
 }
 
@@ -85,10 +84,11 @@ func TestHostile_NothingInATokenLeavesAClientWithoutAnAnswer(t *testing.T) {
 func mustBeAnswered(t *testing.T, s *e2e.Stack, via e2e.Via, raw string) *e2e.Visitor {
 	t.Helper()
 	v := s.Connect(t, e2e.Who{Via: via, Token: raw})
+	start := time.Now()
 	err := v.Client.Login(e2e.Context(t))
 	var refused *client.LoginError
-	if err != nil && !errors.As(err, &refused) {
-		t.Errorf("by %s %.200q was answered with: %v", via, raw, err)
+	if err != nil && !errors.As(err, &refused) || time.Since(start) > usherTimeout {
+		t.Errorf("by %s %.200q was answered after %s with: %v", via, raw, time.Since(start), err)
 	}
 	if err != nil {
 		v.Close()
