@@ -42,6 +42,6 @@ func (cmd *auditEraseCmd) Run(ctx context.Context, c *commands, s streams) error
 	if err := cl.do(ctx, http.MethodDelete, "/v1/events"+queryOf(inquiry.Values{"user": cmd.User}), nil, &out); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "%d events are erased. Backups, and what a sink has passed on, are not touched.\n", out.Erased)
+	fmt.Fprintf(s.err, "%d events are erased. Revocations, backups, what a sink has passed on, and spills of other nodes are not touched.\n", out.Erased)
 	return nil
 }

@@ -1,7 +1,6 @@
 package sqlitestore
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -13,7 +12,7 @@ import (
 	"github.com/usher-im/usher/internal/audit"
 )
 
-// Erase implements audit.Store. Deleted rows are overwritten, not only unlinked.
+// Erase implements audit.Store. Deleted rows are overwritten, not only unlinked, and so are the texts that only they had.
 func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 	if s.opt.ReadOnly {
 		return 0, errReadOnly
@@ -34,8 +33,8 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 		}
 	}
 	s.wakeSealer()
-	if s.writer != nil && total > 0 {
-		// The file was changed beside it: its numbers for texts are read anew.
+	if s.writer != nil {
+		// The file was changed beside it: its texts are read anew.
 		err := s.writer.close()
 		s.writer = nil
 		return total, err
@@ -60,7 +59,7 @@ func (s *Store) takeChanges(ctx context.Context) error {
 
 func (sl *slice) erase(ctx context.Context, user string) (int64, error) {
 	keys, err := sl.of(ctx, user)
-	if err != nil || len(keys) == 0 {
+	if err != nil || len(keys) == 0 && !sl.stained {
 		return 0, err
 	}
 	sl.use.Lock() // readers of a sealed slice do not expect it to change
@@ -84,10 +83,15 @@ func (sl *slice) erase(ctx context.Context, user string) (int64, error) {
 		return 0, err
 	}
 	db.SetMaxOpenConns(1)
-	return int64(len(keys)), errors.Join(deleteRows(ctx, db, keys, user), db.Close())
+	if err = deleteRows(ctx, db, keys); err == nil {
+		sl.stained = true
+		err = wipe(ctx, db)
+		sl.stained = err != nil
+	}
+	return int64(len(keys)), errors.Join(err, db.Close())
 }
 
-func deleteRows(ctx context.Context, db *sql.DB, keys []uint64, user string) error {
+func deleteRows(ctx context.Context, db *sql.DB, keys []uint64) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -98,39 +102,50 @@ func deleteRows(ctx context.Context, db *sql.DB, keys []uint64, user string) err
 			return err
 		}
 	}
-	if err := blankSubject(ctx, tx, user); err != nil {
+	if err := blankTexts(ctx, tx); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return err
+	return tx.Commit()
+}
+
+// blankTexts takes away the texts that no row has any more. Their numbers stay: given to another text they would lie, and
+// a dict with a place free again would look as if no row had its text in itself.
+func blankTexts(ctx context.Context, tx *sql.Tx) error {
+	used := map[uint64]bool{}
+	err := each(ctx, tx, "SELECT k, d FROM rows", func(_ int64, data []byte) {
+		fields, _ := audit.FieldsOf(data)
+		for tag, value, ok := fields.Next(); ok; tag, value, ok = fields.Next() {
+			if tag&audit.Coded != 0 {
+				number, _ := binary.Uvarint(value)
+				used[number] = true
+			}
+		}
+	})
+	var blank []int64
+	err = errors.Join(err, each(ctx, tx, "SELECT id, v FROM dict WHERE v != x''", func(id int64, _ []byte) {
+		if !used[uint64(id)] {
+			blank = append(blank, id)
+		}
+	}))
+	for _, id := range blank {
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "UPDATE dict SET v = x'' WHERE id = ?", id)
+		}
 	}
-	_, err = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return err
 }
 
-// blankSubject takes the text of a subject that is the user's id away, unless rows of others have it. Its number stays: given
-// to another text it would lie, and a dict with a place free again would look as if no row had its text in itself.
-func blankSubject(ctx context.Context, tx *sql.Tx, user string) error {
-	var id uint64
-	err := tx.QueryRowContext(ctx, "SELECT id FROM dict WHERE tag = ? AND v = ?", int64(audit.TagSubject), []byte(user)).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
+// wipe writes the file anew: where SQLite has moved rows from page to page, their bytes are left between those that are there,
+// and secure_delete does not reach them.
+func wipe(ctx context.Context, db *sql.DB) error {
+	if _, err := db.ExecContext(ctx, "VACUUM"); err != nil {
 		return err
 	}
-	number := binary.AppendUvarint(nil, id)
-	used := false
-	err = each(ctx, tx, "SELECT k, d FROM rows", func(_ int64, data []byte) {
-		fields, _ := audit.FieldsOf(data)
-		for tag, value, ok := fields.Next(); ok && !used; tag, value, ok = fields.Next() {
-			used = tag == audit.TagSubject|audit.Coded && bytes.Equal(value, number)
-		}
-	})
-	if err != nil || used {
-		return err
+	var busy bool
+	err := db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, new(int), new(int))
+	if err == nil && busy {
+		err = errors.New("the rows are deleted, but their bytes are still there, for another process reads the file: end it, and erase again")
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE dict SET v = x'' WHERE id = ?", id)
 	return err
 }
 

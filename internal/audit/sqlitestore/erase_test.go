@@ -1,7 +1,12 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,5 +92,111 @@ func TestErase_FullDictStaysFull(t *testing.T) {
 	last := fmt.Sprintf("person-%d", n-1) // stands in its row, since dict had no place left
 	if n := howMany(t, s, audit.Query{Subject: last}); n != 1 {
 		t.Errorf("%d events of the subject that dict does not have, want 1", n)
+	}
+}
+
+// marked is events of which the user "findme" has every seventh, with the word in every text.
+func marked(n int) (events []audit.Event, theirs int) {
+	events = storetest.Events(n)
+	for i := range events {
+		if i%7 != 3 {
+			continue
+		}
+		theirs++
+		e := &events[i]
+		e.Kind, e.Verdict, e.UserID = audit.Decision, audit.Allow, "findme"
+		for _, text := range []*string{&e.Subject, &e.UserName, &e.UserEmail, &e.Tenant, &e.Room, &e.Kid, &e.UserAgent, &e.Host, &e.Detail} {
+			*text = fmt.Sprintf("findme %d %s", i%5, strings.Repeat("x", i%90))
+		}
+		e.JTI, e.Session = fmt.Sprintf("findme %d", i), fmt.Sprintf("findme %d", i)
+	}
+	return events, theirs
+}
+
+// bytesOf counts a word in all files of a folder.
+func bytesOf(t *testing.T, dir, word string) (n int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += bytes.Count(b, []byte(word))
+	}
+	return n
+}
+
+func TestErase_LeavesNoByteOfTheUserAndAllOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir, Options{SliceRows: 4000, Now: func() time.Time { return storetest.Now }})
+	events, theirs := marked(10_000) // two sealed slices and the newest
+	for rows := range slices.Chunk(storetest.Rows(events), 500) {
+		if err := s.Append(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle(t, s)
+	if bytesOf(t, dir, "findme") == 0 {
+		t.Fatal("the user is nowhere, so that this test shows nothing")
+	}
+	if n, err := s.Erase(t.Context(), "findme"); n != int64(theirs) || err != nil {
+		t.Fatalf("erased %d of %d: %v", n, theirs, err)
+	}
+	if n := bytesOf(t, dir, "findme"); n > 0 {
+		t.Errorf("the user is still there %d times", n)
+	}
+	settle(t, s)
+	left := slices.DeleteFunc(events, func(e audit.Event) bool { return e.UserID == "findme" })
+	slices.Reverse(left)
+	for q := (audit.Query{Limit: 1000}); ; {
+		page, err := s.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Events) > len(left) || !slices.Equal(page.Events, left[:len(page.Events)]) {
+			t.Fatal("the events of others are not what they were")
+		}
+		left = left[len(page.Events):]
+		if q.Cursor = page.Next; q.Cursor == "" {
+			break
+		}
+	}
+	if len(left) > 0 {
+		t.Errorf("%d events of others are gone", len(left))
+	}
+}
+
+func TestErase_FailsWhileAnotherProcessKeepsTheBytesAndSucceedsAfterwards(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir, Options{Now: func() time.Time { return storetest.Now }})
+	events, _ := marked(500)
+	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	other, err := open(s.slices[0].path, "mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	reading, err := other.QueryContext(t.Context(), "SELECT k FROM rows")
+	if err != nil || !reading.Next() {
+		t.Fatalf("nothing can be read: %v", err)
+	}
+	defer reading.Close()
+	if _, err := s.Erase(t.Context(), "findme"); err == nil || !strings.Contains(err.Error(), "another process reads the file") {
+		t.Errorf("the erasure ends with %v", err)
+	}
+	if err := reading.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Erase(t.Context(), "findme"); err != nil {
+		t.Fatal(err)
+	}
+	if n := bytesOf(t, dir, "findme"); n > 0 {
+		t.Errorf("the user is still there %d times", n)
 	}
 }

@@ -1,12 +1,10 @@
 package sqlitestore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -178,38 +176,6 @@ func TestStore_NewerFilesAreRefusedInASentence(t *testing.T) {
 	_, err = Open(t.Context(), dir, Options{})
 	if err == nil || !strings.Contains(err.Error(), "newer usher") || !strings.Contains(err.Error(), all[0].path) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestStore_ErasedBytesAreOverwritten(t *testing.T) {
-	dir := t.TempDir()
-	events := storetest.Events(250)
-	for i := range events {
-		if i%50 == 0 {
-			events[i].UserID, events[i].Subject, events[i].UserName = "findme-7731", "findme-7731", "Find Me 7731"
-		}
-	}
-	s := openIn(t, dir, small(storetest.Now))
-	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
-		t.Fatal(err)
-	}
-	settle(t, s)
-	if n, err := s.Erase(t.Context(), "findme-7731"); n != 5 || err != nil {
-		t.Fatal(n, err)
-	}
-	settle(t, s)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	files, _ := filepath.Glob(filepath.Join(dir, "*"))
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bytes.Contains(b, []byte("7731")) {
-			t.Errorf("%s still has the user", f)
-		}
 	}
 }
 
