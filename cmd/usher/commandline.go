@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/usher-im/usher/internal/token"
 )
 
 // command is one that runs: a leaf of commands.
@@ -19,6 +23,9 @@ type command interface {
 // the linker cannot know, so that it keeps every public method of every type, 9 MB that nobody calls. What Validate does
 // beyond is in check.
 func parse(c *commands, s streams, args []string) (command, error) {
+	if slices.ContainsFunc(args, token.In) { // before anything quotes it
+		return nil, errors.New("a token is never an argument, which every user of the machine sees: give it on stdin or in a file, and take this one for leaked")
+	}
 	parser, err := kong.New(c, kong.Name("usher"), kong.Writers(s.out, s.err),
 		kong.Description("The token door-keeper for Prosody and Jitsi Meet."))
 	if err != nil {

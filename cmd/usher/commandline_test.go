@@ -72,6 +72,16 @@ func TestCommandLine_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestCommandLine_NeverQuotesAToken(t *testing.T) {
+	const token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhcHAifQ.c2lnbmF0dXJl"
+	for _, line := range []string{"token explain " + token, "revoke " + token, "revoke --jti=" + token, "audit show " + token, "audit --limit " + token} {
+		_, err := parse(new(commands), streams{out: io.Discard, err: io.Discard}, strings.Fields(line))
+		if err == nil || strings.Contains(err.Error(), "eyJ") || !strings.Contains(err.Error(), "stdin") {
+			t.Errorf("usher %s: %v", line, err)
+		}
+	}
+}
+
 func TestCommandLine_FillsInFlagsDefaultsAndEnvironment(t *testing.T) {
 	t.Setenv("USHER_SERVER", "http://127.0.0.1:1")
 	var c commands

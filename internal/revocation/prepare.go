@@ -51,6 +51,12 @@ func (r *Revocation) bounds() error {
 			return fmt.Errorf("the %s must be UTF-8 of at most %d bytes", f.what, f.most)
 		}
 	}
+	if token.In(r.Reason) {
+		return errors.New("the reason has a token in it, which would be kept with it: take it out")
+	}
+	if r.Selector != SelectToken && (token.In(r.Value) || token.In(r.Issuer)) {
+		return errors.New("the value is a token: revoke it by the selector token, which keeps its fingerprint alone")
+	}
 	if r.Selector != SelectToken && (len(r.Value) > maxValue || !utf8.ValidString(r.Value)) {
 		return fmt.Errorf("the value must be UTF-8 of at most %d bytes: revoke by fingerprint what is longer", maxValue)
 	}

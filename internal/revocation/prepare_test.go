@@ -65,6 +65,32 @@ func TestPrepare_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A token under another selector would be kept as it stands, and not be revoked.
+func TestPrepare_TakesNoTokenForAnotherValue(t *testing.T) {
+	for _, selector := range Selectors() {
+		for says, r := range map[string]Revocation{
+			"the value is a token":         {Selector: selector, Value: " " + rawToken + "\n"},
+			"the reason has a token in it": {Selector: selector, Value: "x", Reason: "found <https://meet.example.com/?jwt=" + rawToken + ">."},
+		} {
+			if selector.Scoped() {
+				r.Issuer = "app"
+			}
+			_, err := Prepare(r, time.Now())
+			if selector == SelectToken && r.Reason == "" {
+				continue
+			}
+			if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "eyJ") {
+				t.Errorf("%s: %v; it should say %q", selector, err, says)
+			}
+		}
+	}
+	for _, id := range []string{"aa.bb.cc", "john.m.doe", "550e8400-e29b-41d4-a716-446655440000", "ey.e30.x"} {
+		if _, err := Prepare(Revocation{Selector: SelectJTI, Issuer: "app", Value: id}, time.Now()); err != nil {
+			t.Errorf("%s is no token: %v", id, err)
+		}
+	}
+}
+
 // A mistaken token must not come back in an error, where a log would keep it.
 func TestPrepare_NeverQuotesATokenBack(t *testing.T) {
 	for _, value := range []string{rawToken + ".x", rawToken + "=", "Bearer " + rawToken} {

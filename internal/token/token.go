@@ -3,6 +3,9 @@ package token
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/usher-im/usher/internal/reason"
 )
@@ -120,6 +123,17 @@ func FingerprintOf(raw string) ([16]byte, bool) {
 		return [16]byte{}, false
 	}
 	return Fingerprint(p.signingInput()), true
+}
+
+// In says whether a token stands in text, alone or among other words: such a text is stored and shown nowhere.
+func In(text string) bool {
+	words := strings.FieldsFunc(text, func(r rune) bool {
+		return r != '.' && r != '-' && r != '_' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	})
+	return slices.ContainsFunc(words, func(word string) bool {
+		p, problem := split(strings.Trim(word, "."), nil)
+		return problem == nil && len(p.header) > 0 && p.header[0] == '{'
+	})
 }
 
 func malformed(detail string) *reason.Problem {

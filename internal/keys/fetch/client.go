@@ -140,6 +140,8 @@ func bareHost(u *url.URL) string {
 	return strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
 }
 
+var errNowhere = errors.New("the server redirects to what cannot be read as a URL")
+
 var errPlain = errors.New("the server redirects from https to plain http, where anybody between can swap the keys")
 
 // plain words an error of net/http without the URL, which may hold a credential, and without the port on this side, which
@@ -167,6 +169,9 @@ func (c *Client) plain(ctx context.Context, err error) error {
 		return &there
 	}
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		if strings.HasPrefix(wrapped.Err.Error(), "failed to parse Location") { // and quotes it: it may repeat our URL
+			return errNowhere
+		}
 		return wrapped.Err
 	}
 	return err
