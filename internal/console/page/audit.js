@@ -20,11 +20,11 @@ const eventColumns = [
 	["Id", (event) => make("a", { href: "#/event/" + event.id, class: "mono" }, event.id), "id"],
 ];
 
-// withoutToken searches for a token that was pasted into a filter by its fingerprint, which is the first 32 hex digits of
-// the SHA-256 of its header and payload: a token never stands in an address.
+// withoutToken searches for a token that was pasted into a filter, also as a part of a meeting's address, by its fingerprint,
+// which is the first 32 hex digits of the SHA-256 of its header and payload: a token never stands in an address.
 async function withoutToken(filters) {
 	for (const [name, value] of Object.entries(filters)) {
-		const [, signed] = /^(ey[\w-]{10,}\.ey[\w-]+)\.[\w-]*$/.exec(value) || [];
+		const [, signed] = /\b(ey[\w-]{10,}\.ey[\w-]+)\.[\w-]*/.exec(value) || [];
 		if (!signed) continue;
 		if (!crypto.subtle) throw new Unheard("A token does not go into an address. Its fingerprint does: usher audit --token-stdin finds by it."); // by http from elsewhere
 		delete filters[name];

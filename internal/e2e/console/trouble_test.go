@@ -276,9 +276,13 @@ func TestConsole_KeepsATokenThatIsPastedAnywhereOutOfAddresses(t *testing.T) {
 	r.signIn("audit")
 	r.write("Decision id", token+"\n")
 	r.mustSee("This is no decision id")
-	r.write("User", token+"\n")
-	r.mustSee("Fingerprint or token")
-	r.mustSee("leaker")
+	for _, pasted := range []string{token, "Bearer " + token, "https://meet.example.com/daily?jwt=" + token + "#config"} {
+		r.must(r.Open(e2e.Context(t), v.AdminURL+"/#/decisions?room=nowhere"))
+		r.mustSee("Nothing in this time fits these filters.")
+		r.write("Room", pasted+"\n")
+		r.mustSee("Fingerprint or token")
+		r.mustSee("leaker")
+	}
 	var asked string
 	r.run(`return location.href + performance.getEntriesByType("resource").map((entry) => entry.name).join()`, &asked)
 	for part := range strings.SplitSeq(token, ".") {
