@@ -144,7 +144,17 @@ func badSyntax(path string, source []byte, err error) error {
 	if bytes.Contains(source, []byte("{{")) && bytes.Contains(source, []byte(".Env.")) {
 		return fmt.Errorf("%s is a template of docker-jitsi-meet, not yet a config; import the one that its container writes (/run/prosody/config/prosody.cfg.lua or /config/prosody.cfg.lua)", path)
 	}
-	return fmt.Errorf("%s is not valid Lua: %s", path, strings.TrimSpace(strings.ReplaceAll(err.Error(), "\n", " ")))
+	// The parser's own sentence quotes what stands there, and that may be the secret whose closing quote is missing.
+	var bad *parse.Error
+	switch {
+	case !errors.As(err, &bad):
+		return fmt.Errorf("%s is not valid Lua", path)
+	case bad.Pos.Line == parse.EOF:
+		return fmt.Errorf("%s is not valid Lua: at its end: %s", path, bad.Message)
+	case bad.Pos.Column == 0: // the line's end was read already
+		bad.Pos.Line--
+	}
+	return fmt.Errorf("%s is not valid Lua: line %d: %s", path, bad.Pos.Line, bad.Message)
 }
 
 // explain gives the sentence for what went wrong in the program, without the interpreter's stack.
