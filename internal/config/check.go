@@ -74,6 +74,9 @@ func (r *report) address(path, text string) (address string, local bool) {
 	}
 	host, port, err := net.SplitHostPort(text)
 	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n > 65535 || strings.ContainsAny(host, "/@ ") {
+		if at := strings.LastIndexByte(text, '@'); at >= 0 { // a URL, with a password perhaps
+			text = "…" + text[at:]
+		}
 		r.fault(path, "%s must be host:port such as 127.0.0.1:9160, not %q", path, text)
 		return "", false
 	}
