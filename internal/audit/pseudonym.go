@@ -4,8 +4,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Pseudonyms replaces user ids and addresses by a keyed hash. Who has a value and the key finds its rows; who has the
@@ -45,29 +48,78 @@ func (p *Pseudonyms) of(what, value string) string {
 func (p *Pseudonyms) apply(e *Event) {
 	user, ip := p.User(e.UserID), p.Address(e.RemoteIP)
 	if e.UserID != "" {
-		e.Detail = replaced(e.Detail, e.UserID, user)
+		e.hide(e.UserID, user)
 		if e.Subject == e.UserID {
 			e.Subject = user
 		}
 	}
 	if e.RemoteIP != "" {
-		e.Detail = replaced(e.Detail, e.RemoteIP, ip)
+		e.hide(e.RemoteIP, ip)
 	}
 	e.UserID, e.RemoteIP = user, ip
 	e.UserName, e.UserEmail = "", ""
 }
 
-// replaced puts a word in place of a value in a detail, where it may be quoted, and cut short as well.
-func replaced(detail, value, by string) string {
-	if detail == "" {
-		return ""
+// inQuotes is a quoted text, the last of a detail perhaps cut short.
+var inQuotes = regexp.MustCompile(`"(?:[^"\\]|\\.)*(?:"|$)`)
+
+// hide puts a word in place of a value in the detail. A decision quotes what a token says. The rest are usher's own words and
+// times, where a short value such as 20 stands by chance, and would be told by its absence.
+func (e *Event) hide(value, by string) {
+	const long = 8 // bytes that are no chance
+	if e.Kind != Decision || len(value) >= long {
+		e.Detail = replaced(e.Detail, value, by)
+		return
 	}
+	e.Detail = inQuotes.ReplaceAllStringFunc(e.Detail, func(quoted string) string { return replaced(quoted, value, by) })
+}
+
+// replaced puts a word in place of a value in a text, where it may be quoted, and cut short as well.
+func replaced(text, value, by string) string {
 	const least, cut = 16, "…" // bytes of a value that name nobody
 	quoted := strconv.QuoteToGraphic(value)
 	quoted = quoted[1 : len(quoted)-1]
-	detail = strings.ReplaceAll(strings.ReplaceAll(detail, value, by), quoted, by)
-	for n := len(quoted) - 1; n >= least && strings.Contains(detail, cut); n-- {
-		detail = strings.ReplaceAll(detail, quoted[:n]+cut, by)
+	text = replacedAlone(replacedAlone(text, value, by), quoted, by)
+	for n := len(quoted) - 1; n >= least && strings.Contains(text, cut); n-- {
+		text = strings.ReplaceAll(text, quoted[:n]+cut, by)
 	}
-	return detail
+	return text
+}
+
+// replacedAlone leaves out where the value is a part of a longer word or of a time.
+func replacedAlone(text, value, by string) string {
+	var b strings.Builder
+	for from := 0; ; {
+		i := strings.Index(text[from:], value)
+		if i < 0 {
+			b.WriteString(text)
+			return b.String()
+		}
+		i += from
+		from = i + len(value)
+		if goesOn(before(text[:i])) || goesOn(after(text[from:])) {
+			continue
+		}
+		b.WriteString(text[:i])
+		b.WriteString(by)
+		text, from = text[from:], 0
+	}
+}
+
+// goesOn says whether a word goes on with its next rune, or with that and the one beyond.
+func goesOn(next, beyond rune) bool {
+	part := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+	return part(next) || strings.ContainsRune("-:_", next) && part(beyond)
+}
+
+func before(text string) (next, beyond rune) {
+	next, n := utf8.DecodeLastRuneInString(text)
+	beyond, _ = utf8.DecodeLastRuneInString(text[:len(text)-n])
+	return next, beyond
+}
+
+func after(text string) (next, beyond rune) {
+	next, n := utf8.DecodeRuneInString(text)
+	beyond, _ = utf8.DecodeRuneInString(text[n:])
+	return next, beyond
 }
