@@ -85,8 +85,7 @@ func (sl *slice) erase(ctx context.Context, user string) (int64, error) {
 	db.SetMaxOpenConns(1)
 	if err = deleteRows(ctx, db, keys); err == nil {
 		sl.stained = true
-		err = wipe(ctx, db)
-		sl.stained = err != nil
+		err = sl.clean(ctx, db)
 	}
 	return int64(len(keys)), errors.Join(err, db.Close())
 }
@@ -135,9 +134,12 @@ func blankTexts(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// wipe writes the file anew: where SQLite has moved rows from page to page, their bytes are left between those that are there,
-// and secure_delete does not reach them.
-func wipe(ctx context.Context, db *sql.DB) error {
+// clean writes the file anew where erased rows may be left in it: where SQLite has moved rows from page to page, their bytes
+// stay between those that are there, and secure_delete does not reach them. The caller has use and the store's changes.
+func (sl *slice) clean(ctx context.Context, db *sql.DB) error {
+	if !sl.stained {
+		return nil
+	}
 	if _, err := db.ExecContext(ctx, "VACUUM"); err != nil {
 		return err
 	}
@@ -146,6 +148,7 @@ func wipe(ctx context.Context, db *sql.DB) error {
 	if err == nil && busy {
 		err = errors.New("the rows are deleted, but their bytes are still there, for another process reads the file: end it, and erase again")
 	}
+	sl.stained = err != nil
 	return err
 }
 

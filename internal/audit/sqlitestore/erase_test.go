@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -198,5 +199,49 @@ func TestErase_FailsWhileAnotherProcessKeepsTheBytesAndSucceedsAfterwards(t *tes
 	}
 	if n := bytesOf(t, dir, "findme"); n > 0 {
 		t.Errorf("the user is still there %d times", n)
+	}
+}
+
+func TestErase_OneThatAKillBrokeOffIsFinishedByTheNextProcess(t *testing.T) {
+	dir := t.TempDir()
+	opt := Options{SliceRows: 3000, Now: func() time.Time { return storetest.Now }}
+	s := openIn(t, dir, opt)
+	events, _ := marked(5000) // a sealed slice and the newest
+	for rows := range slices.Chunk(storetest.Rows(events), 500) {
+		if err := s.Append(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle(t, s)
+	all, _ := s.all()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, sl := range all { // what is done up to there
+		keys, err := sl.of(t.Context(), "findme")
+		if err != nil || len(keys) == 0 {
+			t.Fatalf("the user has %d rows: %v", len(keys), err)
+		}
+		db, err := open(sl.path, "mode=rw", "secure_delete(1)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(deleteRows(t.Context(), db, keys), db.Close(), sl.shut(), os.Remove(sl.path+indexExt)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if bytesOf(t, dir, "findme") == 0 {
+		t.Fatal("no byte is left, so that this test shows nothing")
+	}
+	s = openIn(t, dir, opt)
+	if n, err := s.Erase(t.Context(), "findme"); n != 0 || err != nil {
+		t.Fatalf("erased %d: %v", n, err)
+	}
+	settle(t, s)
+	if n := bytesOf(t, dir, "findme"); n > 0 {
+		t.Errorf("the user is still there %d times", n)
+	}
+	if n := howMany(t, s, audit.Query{User: "user-5"}); n != len(slices.DeleteFunc(events, func(e audit.Event) bool { return e.UserID != "user-5" })) {
+		t.Errorf("%d events of another are left", n)
 	}
 }

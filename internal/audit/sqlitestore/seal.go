@@ -115,7 +115,7 @@ func (s *Store) wakeSealer() {
 func (s *Store) seal(ctx context.Context, sl *slice, rest func(time.Duration) time.Duration) error {
 	s.changes.Lock()
 	defer s.changes.Unlock()
-	db, err := open(sl.path, "mode=rw", "synchronous(NORMAL)")
+	db, err := open(sl.path, "mode=rw", "synchronous(NORMAL)", "secure_delete(1)")
 	if err != nil {
 		return err
 	}
@@ -178,6 +178,9 @@ func (sl *slice) dropLog(ctx context.Context, db *sql.DB) error {
 	sl.use.Lock()
 	defer sl.use.Unlock()
 	if err := sl.closeReader(); err != nil || sl.gone {
+		return err
+	}
+	if err := sl.clean(ctx, db); err != nil {
 		return err
 	}
 	var mode string
