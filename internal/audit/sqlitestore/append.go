@@ -31,6 +31,9 @@ type writer struct {
 
 const insertRows = 50
 
+// logPages is about how many pages of 16 KiB the log of a slice takes.
+const logPages = 1000
+
 type count struct {
 	t   int64
 	by  string
@@ -233,8 +236,9 @@ func syncFolder(dir string) error {
 }
 
 func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
-	// Commits are not flushed one by one: the spill keeps what Last has not called safe.
-	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "cache_size(-1000)")
+	// Commits are not flushed one by one: the spill keeps what Last has not called safe. Now and then the log is copied back
+	// nonetheless: it grows by whole pages, also by those of a single event.
+	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", fmt.Sprintf("wal_autocheckpoint(%d)", logPages), "cache_size(-1000)")
 	if err != nil {
 		return nil, err
 	}

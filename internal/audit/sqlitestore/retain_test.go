@@ -51,6 +51,22 @@ func TestStore_RetentionDeletesTheOldestPastTheSize(t *testing.T) {
 	}
 }
 
+// A commit copies whole pages into the log, for a single event too. What is not copied back into the file is gigabytes after
+// some hours of a few events a second, and has the oldest slices deleted for audit.max_size.
+func TestStore_TrickleOfEventsLeavesASmallLog(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir, Options{})
+	for _, row := range storetest.Rows(storetest.Events(1500)) {
+		if err := s.Append(t.Context(), []audit.Row{row}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, _ := s.all()
+	if size := all[0].size(); size > 32<<20 {
+		t.Errorf("the slice and its log take %d bytes", size)
+	}
+}
+
 // clock is moved by a test while the store's own goroutines read it.
 type clock struct{ ms atomic.Int64 }
 
