@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -48,7 +49,7 @@ func (s *Store) Append(ctx context.Context, rows []audit.Row) error {
 		}
 		rows = rows[n:]
 	}
-	if err := s.client.Set(ctx, s.base+"last:"+s.opt.Writer, last, 0).Err(); err != nil {
+	if err := s.setLast(ctx, last); err != nil {
 		return fmt.Errorf("write the audit's position to Redis: %w", err)
 	}
 	s.took(last)
@@ -93,12 +94,22 @@ func (s *Store) tries(next uint64) (tried uint64) {
 // Last implements audit.Store. It may be lower than what is there, never higher: rows that come again are left out by
 // the script.
 func (s *Store) Last(ctx context.Context) (uint64, error) {
-	last, err := s.client.Get(ctx, s.base+"last:"+s.opt.Writer).Uint64()
+	last, err := s.client.Get(ctx, s.lastKey()).Uint64()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return 0, fmt.Errorf("ask Redis for the audit's position: %w", err)
 	}
 	return last, nil
 }
+
+// setLast writes what Last gives. It is kept a little longer than rows are, and for as long as the node runs (writeSize): each
+// command that records, and each pod with a disk of its own, is a writer that does not come back.
+func (s *Store) setLast(ctx context.Context, k uint64) error {
+	return s.client.Set(ctx, s.lastKey(), k, s.lastKept()).Err()
+}
+
+func (s *Store) lastKey() string { return s.base + "last:" + s.opt.Writer }
+
+func (s *Store) lastKept() time.Duration { return s.opt.Retention + time.Hour }
 
 // note enters a place in the set of hours, before its rows, so that every reader finds it. It does so each time: a Redis
 // that was emptied knows of no hour any more.
@@ -163,7 +174,7 @@ func (s *Store) lost(ctx context.Context, p place, left string) error {
 	}
 	last, err := s.Last(ctx)
 	if err == nil && last > end {
-		err = s.client.Set(ctx, s.base+"last:"+s.opt.Writer, end, 0).Err()
+		err = s.setLast(ctx, end)
 	}
 	if err != nil {
 		return err

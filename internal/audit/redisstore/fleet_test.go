@@ -144,12 +144,19 @@ func TestStore_EverythingExpires(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stay := []string{"usher:audit:hours", "usher:audit:seed", "usher:audit:last:n", "usher:audit:sizes"}
+	stay := []string{"usher:audit:hours", "usher:audit:seed", "usher:audit:sizes"}
 	for _, key := range keys {
 		ttl := client.TTL(t.Context(), key).Val()
 		if !slices.Contains(stay, key) && (ttl <= 0 || ttl > 50*time.Hour) {
 			t.Errorf("%s expires in %v", key, ttl)
 		}
+	}
+	client.Expire(t.Context(), "usher:audit:last:n", time.Minute)
+	if err := s.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := client.TTL(t.Context(), "usher:audit:last:n").Val(); ttl < 48*time.Hour {
+		t.Errorf("the position of a node that runs expires in %v", ttl)
 	}
 	s.opt.Retention -= 72 * time.Hour // as if it were so much later
 	if err := s.trim(t.Context()); err != nil {

@@ -14,8 +14,8 @@
 //	seed            string  keys the hashes of search terms, 8 bytes. A usher that lays any of this out in another way, or packs
 //	                        rows so, makes it longer: every node that does not know that leaves all of it alone
 //
-// All but the last few expire by themselves. Measured against the choices: scanning a million rows takes up to five
-// seconds, a sorted set for each value 500 bytes an event, filters in Lua stop Redis for everybody.
+// All but hours, sizes and the seed expire by themselves. Measured against the choices: scanning a million rows takes up
+// to five seconds, a sorted set for each value 500 bytes an event, filters in Lua stop Redis for everybody.
 package redisstore
 
 import (

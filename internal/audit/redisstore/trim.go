@@ -87,10 +87,13 @@ func (s *Store) forgetPast(ctx context.Context) error {
 	return err
 }
 
-// writeSize tells the others how much this node wrote in the hour that it writes and the one before.
+// writeSize tells the others how much this node wrote in the hour that it writes and the one before, and that it runs.
 func (s *Store) writeSize(ctx context.Context) error {
 	last, err := s.Last(ctx)
 	if err != nil || last == 0 {
+		return err
+	}
+	if err := s.client.Expire(ctx, s.lastKey(), s.lastKept()).Err(); err != nil {
 		return err
 	}
 	return cmp.Or(s.writeSizeOf(ctx, place{hourOf(last) - 1, s.opt.Writer}), s.writeSizeOf(ctx, place{hourOf(last), s.opt.Writer}))
