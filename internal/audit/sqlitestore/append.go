@@ -31,8 +31,8 @@ type writer struct {
 
 const insertRows = 50
 
-// logPages is about how many pages of 16 KiB the log of a slice takes.
-const logPages = 1000
+// logPages is about how many pages of 16 KiB the log of a slice takes: 4 MiB, since they count for audit.max_size.
+const logPages = 256
 
 type count struct {
 	t   int64

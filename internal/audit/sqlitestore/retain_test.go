@@ -62,7 +62,7 @@ func TestStore_TrickleOfEventsLeavesASmallLog(t *testing.T) {
 		}
 	}
 	all, _ := s.all()
-	if size := all[0].size(); size > 32<<20 {
+	if size := all[0].size(); size > 8<<20 {
 		t.Errorf("the slice and its log take %d bytes", size)
 	}
 }
