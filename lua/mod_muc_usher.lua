@@ -55,9 +55,8 @@ local function judge(origin, stanza, question)
 	answer = origin.usher_refused or ok and answer or no_verdict;
 	if origin.auth_token ~= token and not origin.destroyed then return judge(origin, stanza, question); end -- it came back with another
 	if origin.destroyed then return; elseif not answer.allow then return refuse(origin, stanza, answer); end
-	answer.stage, verdicts[stanza] = question.stage, answer;
 	-- Prosody may have noted a tenant's name for the room, which Jitsi's mapper has since turned into the room's own.
-	if origin.directed then origin.directed[stanza.attr.to] = true; end
+	answer.stage, verdicts[stanza], (origin.directed or {})[stanza.attr.to] = question.stage, answer, true;
 	prosody.core_post_stanza(origin, stanza);
 	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again
 end
@@ -127,5 +126,6 @@ module:hook("muc-occupant-pre-join", gate("join"), 99);
 -- After other modules' bypasses (-2, -3), before the lobby's gate (-4), members-only (-5) and password (-20).
 module:hook("muc-occupant-pre-join", settle_in, -3.5);
 module:hook("muc-occupant-joined", set_up_room);
+module:hook("muc-occupant-pre-leave", function (event) (event.origin.directed or {})[event.stanza.attr.to] = nil; end); -- what judge noted
 -- Before Prosody's own handling (-2).
 for _, to in ipairs { "bare", "host" } do module:hook("iq-set/" .. to .. "/" .. muc_ns .. "#owner:query", guard_moderation, -1); end

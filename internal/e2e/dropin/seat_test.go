@@ -229,6 +229,25 @@ func TestSeat_IsLeftInATenantsRoomByWhateverNameItWasJoined(t *testing.T) {
 	})
 }
 
+func TestSeat_OfATenantsRoomIsForgottenWhenItIsLeft(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, mapper, nil)
+		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"sub": "acme"})})
+		for _, room := range []string{"daily", "weekly"} {
+			alice.MustSend(`<presence xmlns='jabber:client' to='%s@conference.acme.meet.example.com/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>`, room)
+			alice.MustExpect("the own presence", func(e *client.Element) bool { return e.HasStatus("110") })
+			alice.MustSend(`<presence xmlns='jabber:client' type='unavailable' to='%s@conference.acme.meet.example.com/alice'/>`, room)
+			alice.MustExpect("the own leave", func(e *client.Element) bool { return e.HasStatus("110") })
+		}
+		var noted string
+		s.Lua(t, `local noted = {}; for _, session in pairs(prosody.full_sessions) do
+			for address in pairs(session.directed or {}) do noted[#noted + 1] = address; end end return table.concat(noted, " ");`, &noted)
+		if noted != "" {
+			t.Errorf("the session still has %s", noted)
+		}
+	})
+}
+
 // A moderator of daily sits in a breakout room of it, or in no room at all, and comes back with another token.
 func TestSeat_WhatATokenGaveInARoomThatWasLeftGoesWithTheTokenToo(t *testing.T) {
 	for name, c := range map[string]struct {
