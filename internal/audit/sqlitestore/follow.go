@@ -60,18 +60,25 @@ func (s *Store) newer(ctx context.Context, filter *audit.Filter, after uint64, f
 }
 
 func (sl *slice) newer(ctx context.Context, filter *audit.Filter, after uint64, f func(audit.Event) error) (uint64, error) {
-	events, after, err := sl.read(ctx, filter, after)
-	if err != nil {
-		return after, err
-	}
-	for _, e := range events { // with the slice released: f may be slow
-		if err := f(e); err != nil {
+	for {
+		events, last, err := sl.read(ctx, filter, after)
+		if err != nil || last == after {
 			return after, err
 		}
+		for _, e := range events { // with the slice released: f may be slow
+			if err := f(e); err != nil {
+				return after, err
+			}
+		}
+		after = last
 	}
-	return after, nil
 }
 
+// mostFollowed is how many rows are read at once. Whoever did not read for an hour finds many, and each of them takes more
+// than a kilobyte of memory.
+const mostFollowed = 1000
+
+// read gives the next rows after a key, and the last key that was read.
 func (sl *slice) read(ctx context.Context, filter *audit.Filter, after uint64) ([]audit.Event, uint64, error) {
 	r, release, err := sl.acquire(ctx)
 	if err != nil {
@@ -84,7 +91,7 @@ func (sl *slice) read(ctx context.Context, filter *audit.Filter, after uint64) (
 	}
 	defer one.close()
 	coded := filter.Coded(one.number)
-	rows, err := one.conn.QueryContext(ctx, "SELECT k, d FROM rows WHERE k > ? ORDER BY k", int64(after))
+	rows, err := one.conn.QueryContext(ctx, "SELECT k, d FROM rows WHERE k > ? ORDER BY k LIMIT ?", int64(after), mostFollowed)
 	if err != nil {
 		return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
 	}

@@ -231,6 +231,33 @@ func TestStore_AnotherProcessReadsAndFollows(t *testing.T) {
 	}
 }
 
+// Whoever reads on after an hour in a pager finds a hundred thousand events, which were all brought to memory.
+func TestFollow_ReadsABacklogInPartsAndAllOfIt(t *testing.T) {
+	s := openIn(t, t.TempDir(), Options{})
+	events := storetest.Events(2*mostFollowed + 10)
+	rows := storetest.Rows(events)
+	if err := s.Append(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := s.all()
+	filter := new(audit.Query).Filter()
+	part, _, err := all[0].read(t.Context(), filter, 0)
+	if err != nil || len(part) != mostFollowed {
+		t.Errorf("%d events are read at once, want %d: %v", len(part), mostFollowed, err)
+	}
+	var seen int
+	last, err := s.newer(t.Context(), filter, 0, func(e audit.Event) error {
+		if seen < len(events) && e.ID != events[seen].ID {
+			t.Fatalf("event %d is %s, want %s", seen, e.ID, events[seen].ID)
+		}
+		seen++
+		return nil
+	})
+	if err != nil || seen != len(events) || last != rows[len(rows)-1].K {
+		t.Errorf("%d events of %d are seen: %v", seen, len(events), err)
+	}
+}
+
 // TestStore_SameHashIsNotSameUser finds two users with one hash: the row that an index points to is checked.
 func TestStore_SameHashIsNotSameUser(t *testing.T) {
 	s := openIn(t, t.TempDir(), small(storetest.Now))
