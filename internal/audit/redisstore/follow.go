@@ -105,11 +105,7 @@ func (w *follower) places(ctx context.Context) ([]place, error) {
 			return nil, err
 		}
 	}
-	places, err := w.store.places(ctx, w.hour, 1<<40)
-	if err == nil && len(places) > 0 {
-		err = w.advance(ctx, places[0].hour)
-	}
-	return places, err
+	return w.store.places(ctx, w.hour, 1<<40)
 }
 
 // advance leaves hours behind that are over. One node's clock may be hours ahead, and those of the others write to earlier
@@ -176,5 +172,8 @@ func (w *follower) read(ctx context.Context) ([]audit.Event, bool, error) {
 		}
 	}
 	slices.SortStableFunc(events, func(a, b audit.Event) int { return a.Time.Compare(b.Time) })
-	return events, more, nil
+	if !more { // not before: an hour that is left behind is not read to its end
+		err = w.advance(ctx, places[0].hour)
+	}
+	return events, more, err
 }

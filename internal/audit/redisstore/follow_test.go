@@ -53,3 +53,35 @@ func TestFollow_GoesOnWhereRedisFailedForAWhile(t *testing.T) {
 		t.Errorf("it ended with %v, and showed %v", err, shown)
 	}
 }
+
+// Whoever reads on after some hours in a pager has not seen all of an hour when a newer one is there.
+func TestFollow_LeavesNoHourBehindBeforeAllOfItIsRead(t *testing.T) {
+	began := time.Now().Add(-5 * time.Hour)
+	s := openAs(t, config.Redis{URL: serve(t).URL(), Prefix: "usher:"}, "n", Options{Now: func() time.Time { return began }})
+	var q audit.Query
+	w := follower{store: s, filter: q.Filter(), classes: classesOf(&q), after: map[string]string{}}
+	if err := w.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var events []audit.Event
+	for _, at := range []time.Time{began, began.Add(5 * time.Hour)} {
+		for range 2*mostRead + 10 {
+			events = append(events, audit.Event{Time: at, ID: audit.NewID(at), Kind: audit.Decision, Verdict: audit.Allow})
+		}
+	}
+	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for more := true; more; {
+		var part []audit.Event
+		var err error
+		if part, more, err = w.read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		seen += len(part)
+	}
+	if seen != len(events) {
+		t.Errorf("%d events of %d are seen", seen, len(events))
+	}
+}
