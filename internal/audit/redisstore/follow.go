@@ -15,6 +15,9 @@ import (
 // the streams of several nodes.
 const look = 250 * time.Millisecond
 
+// mostFollowed is about how many rows of all streams are read at once. Each takes more than a kilobyte of memory.
+const mostFollowed = 16 * mostRead
+
 // outage is how long a follower waits for a Redis that fails. It knows how far it has read, and misses nothing.
 const outage = 30 * time.Second
 
@@ -142,6 +145,7 @@ func (w *follower) read(ctx context.Context) ([]audit.Event, bool, error) {
 	if len(streams) == 0 {
 		return nil, false, nil
 	}
+	count := max(min(mostRead, mostFollowed/len(streams)), firstRead)
 	pipeline := w.store.client.Pipeline()
 	answers := make([]*redis.XMessageSliceCmd, len(streams))
 	seen := make(map[string]string, len(streams))
@@ -150,7 +154,7 @@ func (w *follower) read(ctx context.Context) ([]audit.Event, bool, error) {
 		if seen[stream] == "" {
 			seen[stream] = "0"
 		}
-		answers[i] = pipeline.XRangeN(ctx, stream, "("+seen[stream], "+", mostRead)
+		answers[i] = pipeline.XRangeN(ctx, stream, "("+seen[stream], "+", int64(count))
 	}
 	if _, err := pipeline.Exec(ctx); err != nil {
 		return nil, false, fmt.Errorf("follow the audit in Redis: %w", err)
@@ -160,7 +164,7 @@ func (w *follower) read(ctx context.Context) ([]audit.Event, bool, error) {
 	var more bool
 	for i, stream := range streams {
 		rows := answers[i].Val()
-		more = more || len(rows) == mostRead
+		more = more || len(rows) == count
 		for _, m := range rows {
 			w.after[stream] = m.ID
 			text, _ := m.Values["e"].(string)

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -83,5 +84,41 @@ func TestFollow_LeavesNoHourBehindBeforeAllOfItIsRead(t *testing.T) {
 	}
 	if seen != len(events) {
 		t.Errorf("%d events of %d are seen", seen, len(events))
+	}
+}
+
+// A fleet has many streams, and what nobody read for hours is in all of them.
+func TestFollow_ReadsOfManyStreamsALittleAtATime(t *testing.T) {
+	c := config.Redis{URL: serve(t).URL(), Prefix: "usher:"}
+	const nodes, each = 40, 500
+	s := openAs(t, c, "reader", Options{Now: time.Now})
+	var q audit.Query
+	w := follower{store: s, filter: q.Filter(), classes: []int{classAllowed}, after: map[string]string{}}
+	if err := w.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for n := range nodes {
+		now := time.Now()
+		var events []audit.Event
+		for range each {
+			events = append(events, audit.Event{Time: now, ID: audit.NewID(now), Kind: audit.Decision, Verdict: audit.Allow})
+		}
+		if err := openAs(t, c, fmt.Sprint("n", n), Options{Now: time.Now}).Append(t.Context(), storetest.Rows(events)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := 0
+	for more := true; more; {
+		var part []audit.Event
+		var err error
+		if part, more, err = w.read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if seen += len(part); len(part) > mostFollowed {
+			t.Errorf("%d events are read at once", len(part))
+		}
+	}
+	if seen != nodes*each {
+		t.Errorf("%d events of %d are seen", seen, nodes*each)
 	}
 }
