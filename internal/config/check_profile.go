@@ -69,9 +69,6 @@ func (r *report) checkIssuer(path string, iss *Issuer) {
 	for i, claim := range iss.RequiredClaims {
 		r.claimPath(indexed(path+".required_claims", i), claim)
 	}
-	if iss.Time.Leeway > MostLeeway {
-		r.fault(path+".time.leeway", "%s.time.leeway must be an hour at most, not %s: it forgives clocks that differ; who is to come in for longer needs a later exp", path, iss.Time.Leeway)
-	}
 	if iss.AllowShortSecret {
 		r.warn(path+".allow_short_secret", "%s accepts secrets shorter than 32 bytes, which can be guessed from one token; change the secret, then remove this", path)
 	}

@@ -58,12 +58,9 @@ type KeySource struct {
 	Where string `yaml:"-"`
 }
 
-// MostLeeway is the longest leeway: what ends with a token is kept for it, since a reload may have given a longer one by then.
-const MostLeeway = time.Hour
-
 // Time is how a token's times are read and judged.
 type Time struct {
-	// How far the clocks of issuer and verifier may be apart, an hour at most.
+	// How far the clocks of issuer and verifier may be apart.
 	Leeway time.Duration `yaml:"leeway" default:"10s"`
 	// Refuse tokens without exp.
 	RequireExp bool `yaml:"require_exp" default:"true"`

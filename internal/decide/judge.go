@@ -62,7 +62,7 @@ func (d *Door) claimJTI(ctx context.Context, q *Question, proven *Proven) *reaso
 	}
 	var until time.Time
 	if proven.Times.Expires != 0 {
-		until = time.UnixMilli(proven.Times.Expires).Add(config.MostLeeway + time.Minute)
+		until = time.UnixMilli(proven.Times.Expires).Add(proven.issuer.time.Leeway + time.Minute)
 	}
 	owner := cmp.Or(q.Session, q.ID)
 	claim, err := d.options.Revocations.Claim(ctx, proven.Claims.Issuer, proven.Claims.JTI, owner, q.PreviousSession, rule.Grace, until)

@@ -135,7 +135,7 @@ func onlyIssuer(cfg *config.Config, s revocation.Selector) (string, error) {
 // ranOut is how long a token that has run out already stays revoked all the same.
 const ranOut = time.Minute
 
-// runsOut is when a pasted token needs no revocation any more, whatever its leeway is by then: exp, the longest and a minute. Where it cannot be known it is
+// runsOut is when a pasted token needs no revocation any more: exp, leeway and a minute. Where it cannot be known it is
 // never: no exp, no token, an issuer that is not configured. Blocks that read times differently are all believed, and
 // the latest of them counts.
 func runsOut(raw string, cfg *config.Config, now time.Time) time.Time {
@@ -153,7 +153,7 @@ func runsOut(raw string, cfg *config.Config, now time.Time) time.Time {
 			if problem != nil || times.Expires == 0 {
 				return time.Time{}
 			}
-			end := time.UnixMilli(times.Expires).Add(config.MostLeeway + time.Minute)
+			end := time.UnixMilli(times.Expires).Add(i.Time.Leeway + time.Minute)
 			if end.After(latest) {
 				latest = end
 			}

@@ -64,10 +64,10 @@ func TestToken_ThatIsPastedGoesWhenItRunsOut(t *testing.T) {
 		name, issuer, claims string
 		want                 time.Time
 	}{
-		{"exp, the longest leeway and a minute", "iss: app", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(61 * time.Minute)},
-		{"whatever the leeway is", "iss: app, time: {leeway: 1h}", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(61 * time.Minute)},
-		{"milliseconds", "iss: app", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.UnixMilli()), exp.Add(61 * time.Minute)},
-		{"any issuer's rules", `iss: "*"`, fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(61 * time.Minute)},
+		{"exp, leeway and a minute", "iss: app", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(70 * time.Second)},
+		{"the issuer's own leeway", "iss: app, time: {leeway: 5m}", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(6 * time.Minute)},
+		{"milliseconds", "iss: app", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.UnixMilli()), exp.Add(70 * time.Second)},
+		{"any issuer's rules", `iss: "*"`, fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), exp.Add(70 * time.Second)},
 		{"no exp", "iss: app", `{"iss":"app"}`, time.Time{}},
 		{"the last moment that can be written", "iss: app, time: {timestamps: seconds}", `{"iss":"app","exp":253402300799}`, time.Time{}},
 		{"an issuer that is not configured", "iss: other", fmt.Sprintf(`{"iss":"app","exp":%d}`, exp.Unix()), time.Time{}},
