@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/usher-im/usher/internal/token"
 )
 
 // What stores answer where there is nothing to give.
@@ -14,6 +16,8 @@ var (
 	ErrNotFound = errors.New("there is no revocation with this id: it was lifted, has expired, or never was")
 	// ErrCursor: a page was asked for with a cursor that no page gave.
 	ErrCursor = errors.New("this cursor is not one that a list gave: start again without it")
+
+	errTokenAsked = errors.New("a token is looked for by its fingerprint, 32 hex digits: the token itself would stand in logs")
 )
 
 // Store keeps revocations and replay marks. Redis and SQLite implement it, and one contract test holds for both.
@@ -184,6 +188,9 @@ func (q Query) Names() (Key, bool) {
 
 // Prepared brings a query's value into the form that is kept. A token has no place in a query: its fingerprint does.
 func (q Query) Prepared() (Query, error) {
+	if token.In(q.Value) {
+		return q, errTokenAsked
+	}
 	if q.Selector == "" || q.Value == "" {
 		if q.Selector != "" && q.Selector.Code() == 0 {
 			return q, fmt.Errorf("the selector %q is none: use token, jti, user, kid, issuer or room", q.Selector)
@@ -191,7 +198,7 @@ func (q Query) Prepared() (Query, error) {
 		return q, nil
 	}
 	if _, isKey := ParseKey(strings.ToLower(q.Value)); q.Selector == SelectToken && !isKey {
-		return q, errors.New("a token is looked for by its fingerprint, 32 hex digits: the token itself would stand in logs")
+		return q, errTokenAsked
 	}
 	r := Revocation{Selector: q.Selector, Issuer: q.Issuer, Value: q.Value}
 	if r.Issuer == "" && q.Selector.Scoped() {

@@ -196,6 +196,11 @@ func TestRevocations_ListPagesAndFilters(t *testing.T) {
 	if r := n.as(credential.Audit, "GET", "/v1/revocations?selector=room&value=STAND%20UP", ""); len(r.body["items"].([]any)) != 1 {
 		t.Errorf("by room: %s", r.raw)
 	}
+	for _, selector := range []string{"", "&selector=token", "&selector=jti"} {
+		if r := n.as(credential.Audit, "GET", "/v1/revocations?value="+mintToken(t, "a")+selector, ""); r.status != 400 || !strings.Contains(r.raw, "fingerprint") {
+			t.Errorf("by a token%s: %d %s", selector, r.status, r.raw)
+		}
+	}
 }
 
 // Who revokes what another has revoked before does it for a reason of their own.
