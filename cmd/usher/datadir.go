@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -221,6 +223,35 @@ func idsOf(u *user.User) (id ids, err error) {
 		}
 	}
 	return id, nil
+}
+
+// takeTurn waits until no other command writes to data_dir without a node.
+func takeTurn(ctx context.Context, dir string) (turn *os.File, err error) {
+	turn, err = os.OpenFile(filepath.Join(dir, "command.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data_dir cannot be written (%w): make it writable for usher's user", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*journalTime)
+	defer cancel()
+	for syscall.Flock(int(turn.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			turn.Close()
+			return nil, fmt.Errorf("another command writes to the audit in %s and does not end: wait for it, or end it", dir)
+		}
+	}
+	return turn, nil
+}
+
+// lockForNode is lockDataDir for a node that starts. A command that has it locked ends soon, and is waited for.
+func lockForNode(ctx context.Context, dir string) (release func(), err error) {
+	turn, err := takeTurn(ctx, dir)
+	if err != nil {
+		return func() {}, err
+	}
+	defer turn.Close()
+	return lockDataDir(dir)
 }
 
 // lockDataDir keeps a second node out of the same data_dir: two writers of one spill would lose events.

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/usher-im/usher/internal/audit"
@@ -68,19 +66,9 @@ func openOwnJournal(ctx context.Context, cfg *config.Config, redis *redisconn.Cl
 
 // takeTurn waits for other commands, then locks data_dir, unless a node serves from it: what is locked then is a node's.
 func (j *ownJournal) takeTurn(ctx context.Context, dir string) (serves bool, err error) {
-	turn, err := os.OpenFile(filepath.Join(dir, "command.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	turn, err := takeTurn(ctx, dir)
 	if err != nil {
-		return false, fmt.Errorf("data_dir cannot be written (%w): make it writable for usher's user", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*journalTime)
-	defer cancel()
-	for syscall.Flock(int(turn.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			turn.Close()
-			return false, fmt.Errorf("another command writes to the audit in %s and does not end: wait for it, or end it", dir)
-		}
+		return false, err
 	}
 	release, err := lockDataDir(dir)
 	if err != nil {

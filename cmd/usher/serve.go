@@ -91,7 +91,7 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 	if owner, foreign := foreignOwner(cfg.DataDir); foreign {
 		return n, usage("data_dir %s belongs to %s and this is root: run `sudo -u '%s' usher serve`, or give the folder and all in it to root", cfg.DataDir, owner.Username, owner.Username)
 	}
-	if n.release, err = lockDataDir(cfg.DataDir); err != nil {
+	if n.release, err = lockForNode(ctx, cfg.DataDir); err != nil {
 		return n, err
 	}
 	if says := beginsEmpty(cfg); says != "" {
