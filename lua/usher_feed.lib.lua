@@ -161,7 +161,9 @@ return function (usher, ask, client)
 		session.usher_about = nil;
 		-- A guest keeps what Jitsi's mod_jitsi_permissions has lent him.
 		if session.auth_token or from.auth_token then usher.set(session, from); from.auth_token = nil; end
-		usher.watch(session, from.usher_news);
+		usher.watch(session, usher.news);
+		-- By itself, for each room is asked about below: one that the new token does not open is left, and no more.
+		if from.usher_news ~= usher.news then doubt(session, {}); end
 		for _, seat in ipairs(seats(session, true)) do asked[seat.asked] = true; doubt(session, seat); end
 		for room in pairs(session.usher_given or {}) do if not asked[room.jid] then regrade(session, room); end end -- it has left
 		-- Until the token is found to open that room too. Who is between rooms with the same token is asked about nothing.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/usher-im/usher/internal/e2e"
 	"github.com/usher-im/usher/internal/e2e/client"
+	"github.com/usher-im/usher/internal/reason"
 )
 
 const streamManagement = "urn:xmpp:sm:3"
@@ -82,6 +83,32 @@ func TestResume_WhoCameBackMeanwhileIsNotPutOutForTheTokenThatSheHadBefore(t *te
 		if _, err := back.Ping(e2e.Context(t)); err != nil {
 			t.Errorf("she was put out: %v", err)
 		}
+	})
+}
+
+// Somebody else is revoked between her login and her resumption, so that she is asked about as a whole as well.
+func TestResume_ATokenForAnotherRoomCostsTheSeatAlone(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *scene) {
+		s.enter(t, e2e.Who{Token: holder(t, "host")}, "daily", "host")
+		bob := s.enter(t, e2e.Who{Token: holder(t, "bob")}, "daily", "bob")
+		alice := s.enter(t, e2e.Who{Token: holder(t, "alice")}, "daily", "alice")
+		id := s.hibernate(t, alice)
+		weekly := e2e.Token(t, e2e.Claims{"jti": "weekly", "room": "weekly", "context": e2e.Claims{"user": e2e.Claims{"id": "alice"}}})
+		who := e2e.Who{Token: weekly, Query: url.Values{"previd": {id}}}
+		back := s.Connect(t, who)
+		if err := authenticate(e2e.Context(t), back, who); err != nil {
+			t.Fatal(err)
+		}
+		s.revoke(t, jti("bob"))
+		mustBePutOut(t, bob, "daily", "bob")
+		back.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>`, id)
+		if text := mustSeeKick(back, "daily", "alice"); !strings.HasPrefix(text, reason.RoomMismatch.Info().Message) {
+			t.Errorf("she is told %q", text)
+		}
+		if _, err := s.Gate.Arrived(e2e.Context(t), "recheck", 3); err != nil { // of bob, of her, of her seat
+			t.Fatal(err)
+		}
+		back.MustJoin("weekly", "alice")
 	})
 }
 
