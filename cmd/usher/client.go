@@ -22,7 +22,7 @@ import (
 
 // node is how commands name the running node that they talk to.
 type node struct {
-	Server string `help:"Admin listener of the node to ask. Else $$${env}, else admin.listen of the config." placeholder:"URL" env:"USHER_SERVER"`
+	Server string `help:"Admin listener of the node to ask. Else $$${env}, else admin.listen of the config. $$USHER_CREDENTIAL_FILE names its credential; else it is the one in data_dir." placeholder:"URL" env:"USHER_SERVER"`
 }
 
 // client talks to the admin listener.
