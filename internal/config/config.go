@@ -29,7 +29,7 @@ type Config struct {
 	// The store that a fleet shares. Left out, everything is in data_dir and nothing has to be installed.
 	Redis *Redis `yaml:"redis"`
 	// What tokens may do, by profile. A Prosody host uses the profile that it names (usher_profile), else the one named
-	// as the host itself, else `default`. A named one that does not exist is a deny, never a fall-through.
+	// as the host itself, else `default`. To name one that does not exist is a deny, never a fall-through.
 	Profiles map[string]*Profile `yaml:"profiles"`
 	// The record of decisions: how long, how much, how private.
 	Audit Audit `yaml:"audit"`
@@ -50,7 +50,7 @@ type Verify struct {
 type Admin struct {
 	// Where the admin listener listens. Off loopback it needs tls, or insecure: true.
 	Listen string `yaml:"listen" default:"127.0.0.1:9161"`
-	// Certificate and key of the admin listener; a SIGHUP takes up renewed ones. The commands on this machine know it from here, whatever name it is for.
+	// Certificate and key of the admin listener; a SIGHUP takes up renewed ones. Commands on this machine trust it, whatever name it is for.
 	TLS TLS `yaml:"tls"`
 	// Serve the admin listener off loopback without TLS. Credentials then cross the network in the clear, unless
 	// something in front of it does TLS.
@@ -67,7 +67,7 @@ type TLS struct {
 
 // Log is what is written to stderr.
 type Log struct {
-	// The least grave level that is written.
+	// The lowest level that is written.
 	Level string `yaml:"level" default:"info" enum:"debug|info|warn|error"`
 	// How lines look; auto is text on a terminal and json elsewhere.
 	Format string `yaml:"format" default:"auto" enum:"auto|text|json"`
@@ -77,7 +77,7 @@ type Log struct {
 type Limits struct {
 	// The longest token that is looked at; a longer one is denied with token_too_large. Prosody takes no more than 10 KiB of headers anyway.
 	MaxTokenSize Size `yaml:"max_token_size" default:"8KiB"`
-	// Bad tokens a minute from one address, of IPv6 its /64, before every token that comes from there is answered with rate_limited (wait) until the minute is over, good ones too: set it only where Prosody sees clients' own addresses (trusted_proxies), for behind a proxy all have one. 0: no limit.
+	// How many bad tokens a minute may come from one address, of IPv6 its /64. After that every token from there, good ones too, is answered with rate_limited (wait) until the minute is over. Set it only where Prosody sees clients' own addresses (trusted_proxies): behind a proxy all share one. 0: no limit.
 	BadTokensPerAddress int `yaml:"bad_tokens_per_address" default:"0"`
 }
 
@@ -97,7 +97,7 @@ type Redis struct {
 	PasswordFile string `yaml:"password_file" file:"secret" example:"/run/secrets/redis"`
 	// What every key in Redis begins with. Fleets that share a Redis need different ones.
 	Prefix string `yaml:"prefix" default:"usher:"`
-	// The database's number behind Sentinel; a url names it as its path, a cluster has but one.
+	// The database's number, with sentinel; a url names it in its path, a cluster has only one.
 	DB int `yaml:"db" default:"0"`
 	// TLS towards Redis: on by itself for rediss://.
 	TLS RedisTLS `yaml:"tls"`
@@ -147,7 +147,7 @@ type Audit struct {
 	Names bool `yaml:"names" default:"false"`
 	// Key for pseudonyms, inline; pseudonym_key_file is the better place.
 	PseudonymKey Secret `yaml:"pseudonym_key"`
-	// File with a key: user ids and addresses are recorded as keyed hashes, found again by who knows the value. Empty: recorded as they are.
+	// File with a key: user ids and addresses are recorded as keyed hashes, found again by whoever knows the value. Empty: recorded as they are.
 	PseudonymKeyFile string `yaml:"pseudonym_key_file" file:"secret" example:"/etc/usher/pseudonym.key"`
 	// Write each event as one line for a SIEM as well: usher's own shape (jsonl) or OCSF Authentication events (ocsf).
 	Sink string `yaml:"sink" default:"none" enum:"none|jsonl|ocsf"`

@@ -20,11 +20,11 @@ type Issuer struct {
 	RequiredClaims []string `yaml:"required_claims" example:"[context.user.id]"`
 	// What becomes of the token's features. Left out: as the token says.
 	Features *Features `yaml:"features"`
-	// May a token connect more than once.
+	// Whether a token may connect more than once.
 	Replay Replay `yaml:"replay"`
 	// Accept secrets shorter than 32 bytes. They can be guessed from one token; for old deployments until the secret is changed.
 	AllowShortSecret bool `yaml:"allow_short_secret" default:"false"`
-	// Fetch keys over plain http off loopback. Who sits between can give you a key of theirs.
+	// Fetch keys over plain http off loopback. Whoever sits in between can give you a key of theirs.
 	AllowHTTP bool `yaml:"allow_http" default:"false"`
 }
 

@@ -30,9 +30,9 @@ type Profile struct {
 	Types []string `yaml:"types" default:"[JWT]"`
 	// How revocations are looked up.
 	Revocation Revocation `yaml:"revocation"`
-	// What becomes of a session whose token runs out in a meeting.
+	// A session whose token runs out in a meeting: keep lets it stay, close puts it out after on_expiry_grace.
 	OnExpiry string `yaml:"on_expiry" default:"keep" enum:"keep|close"`
-	// How long after a token's end on_expiry: close waits.
+	// How long on_expiry: close waits after the token's end.
 	OnExpiryGrace time.Duration `yaml:"on_expiry_grace" default:"0s"`
 	// Who may issue tokens for this profile. A token's iss picks its block, and a key of one issuer never verifies a token of another.
 	Issuers []*Issuer `yaml:"issuers"`
@@ -45,9 +45,9 @@ type Rooms struct {
 	VerifyDomain bool `yaml:"verify_domain" default:"true"`
 	// Refuse a token without a room claim (room_claim_missing). Off, such a token opens every room of its domain.
 	RequireClaim bool `yaml:"require_claim" default:"true"`
-	// May a token open a room that does not exist yet. In Jitsi the focus opens rooms, so deny; on plain Prosody say allow.
+	// Whether a token may open a room that does not exist yet. In Jitsi the focus opens rooms, so deny; on plain Prosody say allow.
 	Create string `yaml:"create" default:"deny" enum:"allow|deny"`
-	// Are room: "*" and patterns that match everything accepted.
+	// Whether room: "*" and patterns that match everything are accepted.
 	Wildcard string `yaml:"wildcard" default:"allow" enum:"allow|deny"`
 	// The language of room patterns (context.room.regex): Lua's as in Jitsi, with bounds; RE2; or none at all.
 	Patterns string `yaml:"patterns" default:"lua" enum:"lua|re2|deny"`
@@ -55,7 +55,7 @@ type Rooms struct {
 
 // Revocation is how revocations are looked up.
 type Revocation struct {
-	// What happens when the store gave no word for max_staleness and cannot be asked: deny (revocation_unavailable, the client waits) or allow, loudly.
+	// What happens when the store has been silent for max_staleness and cannot be asked: deny (revocation_unavailable, the client waits) or allow (the log and a metric say so).
 	OnUnavailable string `yaml:"on_unavailable" default:"deny" enum:"deny|allow"`
 	// How old the index in memory may be before each decision asks the store itself.
 	MaxStaleness time.Duration `yaml:"max_staleness" default:"5s"`
