@@ -11,7 +11,7 @@
 //	hours           set     which nodes wrote in which hour
 //	sizes           hash    bytes of each node and hour
 //	last:node       string  the node's newest key
-//	seed            string  keys the hashes of search terms, 8 bytes. A usher that lays any of this out in another way, or packs
+//	seed            string  keys the hashes of search terms, 8 bytes. An usher that lays any of this out in another way, or packs
 //	                        rows so, makes it longer: every node that does not know that leaves all of it alone
 //
 // All but hours, sizes and the seed expire by themselves. Measured against the choices: scanning a million rows takes up

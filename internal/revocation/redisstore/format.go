@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Format is how the keys of this package are laid out. A usher that lays them out in another way, or has another selector,
+// Format is how the keys of this package are laid out. An usher that lays them out in another way, or has another selector,
 // writes its number into meta, and every node that does not know it leaves all of them alone: it would let in whom the other
 // has revoked. Where nothing stands there it is the first.
 func Format() int { return 1 }
