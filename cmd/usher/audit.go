@@ -15,14 +15,14 @@ import (
 type auditCmd struct {
 	Find  auditFindCmd  `cmd:"" default:"withargs" help:"Find decisions, newest first. The same as usher audit alone, with the same flags."`
 	Show  auditShowCmd  `cmd:"" help:"Explain one decision: who, where, when, what, why, and what to do."`
-	Stats auditStatsCmd `cmd:"" help:"Count decisions over time, as bars."`
+	Stats auditStatsCmd `cmd:"" help:"Count decisions over time, as bars: of the last 24 hours where neither --since nor --until is given."`
 	Erase auditEraseCmd `cmd:"" help:"Delete all events of one user. It cannot be undone."`
 }
 
 // auditFilters choose events. Their names are those of the API's parameters.
 type auditFilters struct {
-	Since       string `help:"First moment: a span back from now (2h, 7d), a day (2026-11-24) or a time (RFC 3339)." placeholder:"TIME"`
-	Until       string `help:"Moment before which, written as --since." placeholder:"TIME"`
+	Since       string `help:"From then on: a span back from now (2h, 7d), a day (2026-11-24) or a time (RFC 3339)." placeholder:"TIME"`
+	Until       string `help:"Before then, written as --since." placeholder:"TIME"`
 	Deny        bool   `help:"Denied ones alone." xor:"verdict"`
 	Allow       bool   `help:"Allowed ones alone." xor:"verdict"`
 	Verdict     string `help:"allow, deny or unavailable (no verdict could be had)." placeholder:"V" xor:"verdict"`
@@ -111,7 +111,7 @@ type auditFindCmd struct {
 	node
 	auditFilters
 	Kind    string `help:"Other events: revocation, lift, ejection, admin, or all." placeholder:"KIND"`
-	Limit   int    `help:"Most events to show; 0: all." default:"100" placeholder:"N"`
+	Limit   int    `help:"Most events to show (${default}); 0: all." default:"100" placeholder:"N"`
 	Follow  bool   `help:"Show what is decided from now on, until interrupted."`
 	JSON    bool   `help:"One JSON object per line." xor:"form"`
 	CSV     bool   `name:"csv" help:"As CSV, with a head. Cells that a spreadsheet would run are quoted." xor:"form"`

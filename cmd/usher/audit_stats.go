@@ -20,8 +20,8 @@ import (
 type auditStatsCmd struct {
 	node
 	auditFilters
-	By      string `help:"What is counted apart: reason, room, issuer, user or ip; the 50 with most events." default:"reason" placeholder:"WHAT"`
-	Every   string `help:"Span of one count." default:"5m" placeholder:"SPAN"`
+	By      string `help:"Count by reason, room, issuer, user or ip, the 50 with most events (${default})." default:"reason" placeholder:"WHAT"`
+	Every   string `help:"Span of one count (${default}). A narrow screen joins several in one bar." default:"5m" placeholder:"SPAN"`
 	JSON    bool   `help:"One JSON object per count and line." xor:"form"`
 	CSV     bool   `name:"csv" help:"As CSV, with a head." xor:"form"`
 	Offline bool   `help:"Read the store that the config names, without asking a node."`

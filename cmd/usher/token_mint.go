@@ -24,7 +24,7 @@ type tokenMintCmd struct {
 	Aud     []string `help:"Audience; repeat for several." sep:"none"`
 	Sub     string   `help:"Subject: the deployment's domain, or a tenant."`
 	Room    []string `help:"Room; repeat for several." sep:"none"`
-	Exp     string   `default:"1h" help:"When it runs out: 1h from now, a time, a date, or none."`
+	Exp     string   `default:"1h" help:"When it runs out: a span from now such as 7d, a time, a date, or none."`
 	Nbf     string   `help:"When it begins: as --exp."`
 	Iat     string   `default:"0s" help:"When it was issued: as --exp."`
 	MS      bool     `name:"ms" help:"Write times in milliseconds."`
