@@ -26,7 +26,7 @@ type auditFilters struct {
 	Deny        bool   `help:"Denied ones alone." xor:"verdict"`
 	Allow       bool   `help:"Allowed ones alone." xor:"verdict"`
 	Verdict     string `help:"allow, deny or unavailable (no verdict could be had)." placeholder:"V" xor:"verdict"`
-	Reason      string `help:"Reason, such as room_mismatch." placeholder:"CODE"`
+	Reason      string `help:"Reason, such as room_mismatch; a wrong one lists them all." placeholder:"CODE"`
 	Room        string `help:"Room: its JID, its name in any tenant and domain, or [tenant]name." placeholder:"ROOM"`
 	Tenant      string `help:"Tenant." placeholder:"NAME"`
 	User        string `help:"User id, also where rows hold pseudonyms." placeholder:"ID"`
