@@ -74,6 +74,9 @@ func TestFeatures_WhatIsNotOnTheListBecomesFalse(t *testing.T) {
 		on{"recording": true, "livestreaming": false, "flip": false},
 		`feature "livestreaming" is not on the issuer's list (features.allow)`)
 	features(t, `{"recording":false}`, rules, on{"recording": false})
+	features(t, `{"flip":true,"branding":1}`, rules, on{"flip": false, "branding": false},
+		`feature "branding" is not on the issuer's list (features.allow)`,
+		`feature "flip" is not on the issuer's list (features.allow)`)
 	features(t, `{"recording":true}`, FeatureRules{HasAllow: true}, on{"recording": false},
 		`feature "recording" is not on the issuer's list (features.allow)`)
 }
@@ -88,11 +91,14 @@ func TestFeatures_DefaultFillsInAndForceHasTheLastWord(t *testing.T) {
 		on{"recording": true, "transcription": true, "branding": false, "livestreaming": true},
 		`feature "branding" is not on the issuer's list (features.allow)`)
 	features(t, ``, rules, on{"recording": false, "transcription": true, "branding": false, "livestreaming": true})
+	force := FeatureRules{Force: on{"branding": false, "flip": true}}
+	features(t, `{"branding":true,"flip":false}`, force, on{"branding": false, "flip": true})
+	features(t, ``, force, on{"branding": false, "flip": true})
 }
 
 func TestFeatures_OfAWrongTypeGrantNothing(t *testing.T) {
 	const note = "context.features is not an object and counts as empty"
-	for _, raw := range []string{`null`, `[]`, `true`, `"x"`, `{`, `[["recording",true]]`} {
+	for _, raw := range []string{`null`, `[]`, `true`, `"x"`, `{`, `{"recording":true`, `[["recording",true]]`} {
 		features(t, raw, FeatureRules{}, on{}, note)
 	}
 }
