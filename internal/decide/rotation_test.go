@@ -210,11 +210,8 @@ func TestDecide_KeysAreToldWhoseTokenItIs(t *testing.T) {
 func TestDecide_RevokingOneKidOfAKeyMeetsTokensThatNameAnother(t *testing.T) {
 	h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{secret: "`+secret+`", kid: old}, {secret: "`+secret+`", kid: new}]`, 1))
 	for _, revoked := range []string{"old", "new"} {
-		r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectKey, Issuer: "my-app", Value: revoked}, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.revocations.revoked = map[revocation.Key]bool{r.Key(): true}
+		h.revocations.Index = revocation.NewIndex(0)
+		h.revoke(t, revocation.Revocation{Selector: revocation.SelectKey, Issuer: "my-app", Value: revoked})
 		for _, kid := range []string{"old", "new", ""} {
 			raw, err := mint.Token(mint.Spec{Alg: token.HS256, Key: []byte(secret), Kid: kid, Claims: good()})
 			if err != nil {
