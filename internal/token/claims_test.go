@@ -151,6 +151,7 @@ func TestClaims_GrantOnlyByTrue(t *testing.T) {
 	for _, payload := range []string{
 		`{"context":{"user":{"security_bypass":true},"room":{"security_bypass":false}}}`,
 		`{"context":{"room":{"security_bypass":false},"user":{"security_bypass":"true"}}}`,
+		`{"context":{"room":{"security_bypass":true},"user":{"security_bypass":false}}}`,
 	} {
 		if !mustParse(t, payload).Claims.Context.SecurityBypass {
 			t.Errorf("%s: no bypass, though one of both gives it", payload)
@@ -175,6 +176,19 @@ func TestClaims_RoomFlags(t *testing.T) {
 	}
 	if c := mustParse(t, `{"context":{"room":{"password":"p\u00e4ss"}}}`).Claims.Context; c.Password == nil || *c.Password != "päss" {
 		t.Errorf("password %v", c.Password)
+	}
+}
+
+func TestClaims_APlainMemberThatIsNullIsAbsent(t *testing.T) {
+	const payload = `{"user_id":null,"context":{"group":null,"tenant":null,"user":{"id":null,"name":null,"email":null,"affiliation":null},
+		"room":{"regex":null,"lobby":null,"password":null}}}`
+	got := mustParse(t, payload).Claims
+	if got.Context.User == nil || got.Context.Room == nil {
+		t.Fatalf("%+v", got.Context)
+	}
+	got.Raw, got.Context.Raw, got.Context.User, got.Context.Room = nil, nil, nil, nil
+	if want := (token.Claims{Context: token.Context{Present: true}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
 	}
 }
 

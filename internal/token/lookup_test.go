@@ -12,11 +12,12 @@ import (
 func TestLookup_FollowsPathsAsSigned(t *testing.T) {
 	const payload = `{"a":{"b":{"c": [1, 2] },"d":null,"e":false,"f":"","g.h":{"i":1}},"x.y":2,"x":{"y":1},"n":7,
 		"https://example.com/role":"admin","https://example.com/u":{"id":"u"},"esc\u0061ped":{"k":1},"":0,
-		"p":{"q.r":1},"p.q":{"r":2}}`
+		"p":{"q.r":1},"p.q":{"r":2},"s":{"t":{"u":3}},"s.t":{"v":4}}`
 	claims := mustParse(t, payload).Claims
 	for path, want := range map[string]string{
 		"a.b.c": "[1, 2]", "a.b": `{"c": [1, 2] }`, "a.e": "false", "a.f": `""`, "n": "7", "a.g.h.i": "1", "a.g.h": `{"i":1}`,
 		"x.y": "2", "https://example.com/role": `"admin"`, "https://example.com/u.id": `"u"`, "escaped.k": "1", "": "0", "p.q.r": "2",
+		"s.t.u": "3",
 	} {
 		if got, ok := claims.Lookup(path); !ok || string(got) != want {
 			t.Errorf("Lookup(%q) = %s, %t, want %s", path, got, ok, want)

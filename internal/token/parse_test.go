@@ -71,6 +71,7 @@ func TestParse_TypesAreListed(t *testing.T) {
 		{`{"alg":"x","typ":"application/JWT"}`, nil, true},
 		{`{"alg":"x","typ":"application/x/JWT"}`, nil, false},
 		{`{"alg":"x","typ":"text/jwt"}`, nil, false},
+		{`{"alg":"x","typ":"application-JWT"}`, nil, false},
 		{`{"alg":"x","typ":"JWT "}`, nil, false},
 		{`{"alg":"x","typ":"at+jwt"}`, nil, false},
 		{`{"alg":"x","typ":"AT+JWT"}`, []string{"JWT", "at+jwt"}, true},
