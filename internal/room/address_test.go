@@ -68,7 +68,7 @@ func TestAddress_PercentEncodingIsUndoneOnceAfterTheTenantIsSplitOff(t *testing.
 
 func TestAddress_ThatIsNoneIsRoomInvalid(t *testing.T) {
 	for _, jid := range []string{
-		"", "@", "/", "room", "muc.example.com", "muc.example.com/room@x", "room@", "@muc.example.com", "room@.", "room@/nick",
+		"", "@", "/", "room", "muc.example.com", "room/muc.example.com", "muc.example.com/room@x", "room@", "@muc.example.com", "room@.", "room@/nick",
 		"room@muc.example.com/", "a@b@c", "room@muc@example.com/nick", "a b@muc.example.com", "a\x00@muc.example.com",
 		"a\"b@muc.example.com", "a\xff@muc.example.com", "\u00ad@muc.example.com", "אa@muc.example.com", "room@\u00ad",
 		"\ue000@muc.example.com", strings.Repeat("a", 1024) + "@muc.example.com", "room@" + strings.Repeat("a", 1024),

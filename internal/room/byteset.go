@@ -62,15 +62,13 @@ func (s byteSet) expression() string {
 func luaClass(letter byte) byteSet {
 	set, ok := luaClasses[letter|0x20]
 	switch {
-	case !ok || !isLetter(letter):
+	case !ok:
 		return byteSet{}.with(letter)
 	case letter&0x20 == 0:
 		return set.complement()
 	}
 	return set
 }
-
-func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
 var luaClasses = func() map[byte]byteSet {
 	var (

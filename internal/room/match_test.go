@@ -117,6 +117,7 @@ func TestRoom_WildcardsCanBeForbidden(t *testing.T) {
 		{none, names("*"), "room@conference.example.com", mismatch},
 		{none, names("*"), "*@conference.example.com", mismatch},
 		{none, names("room", "*"), "room@conference.example.com", mismatch},
+		{none, names("*", "room"), "room@conference.example.com", mismatch},
 		{none, patterns("*"), "room@conference.example.com", mismatch},
 		{none, patterns(".*"), "room@conference.example.com", mismatch},
 		{none, patterns("^.+$"), "room@conference.example.com", mismatch},
@@ -127,6 +128,7 @@ func TestRoom_WildcardsCanBeForbidden(t *testing.T) {
 		{none, patterns("[^!]*"), "room@conference.example.com", mismatch},
 		{none, patterns("team%-.*"), "team-1@conference.example.com", allowed},
 		{none, patterns("%l+"), "room@conference.example.com", allowed},
+		{none, patterns("%d+"), "42@conference.example.com", allowed},
 		{none, names("room"), "room@conference.example.com", allowed},
 		{re2, patterns(".*"), "room@conference.example.com", mismatch},
 		{re2, patterns("a|.*"), "room@conference.example.com", mismatch},
@@ -137,6 +139,7 @@ func TestRoom_WildcardsCanBeForbidden(t *testing.T) {
 func TestRoom_ClaimMayBeAnArray(t *testing.T) {
 	run(t, []asked{
 		{jitsi, names("one", "Two"), "two@conference.example.com", allowed},
+		{jitsi, names("one", "two"), "one@conference.example.com", allowed},
 		{jitsi, names("one", "two"), "three@conference.example.com", mismatch},
 		{jitsi, names("one", "two"), "two@conference.other.com", other},
 		{jitsi, names(), "two@conference.example.com", mismatch},
@@ -155,7 +158,8 @@ func TestRoom_PatternThatIsWrongIsInvalidWhateverTheRoom(t *testing.T) {
 		{jitsi, patterns("*", "("), "room@conference.example.com", reason.RoomPatternInvalid},
 		{none, patterns("*", "("), "room@conference.example.com", reason.RoomPatternInvalid},
 		{jitsi, patterns("room["), "[acme]room@conference.example.com", reason.RoomPatternInvalid},
-		{jitsi, patterns(strings.Repeat("a", 2000)), "room@conference.example.com", reason.RoomPatternInvalid},
+		{jitsi, patterns(strings.Repeat("a", 256)), strings.Repeat("a", 256) + "@conference.example.com", allowed},
+		{jitsi, patterns(strings.Repeat("a", 257)), "room@conference.example.com", reason.RoomPatternInvalid},
 		{deny, patterns("room"), "room@conference.example.com", reason.RoomPatternInvalid},
 		{deny, names("room"), "room@conference.example.com", allowed},
 		{re2, patterns("a)|(room"), "room@conference.example.com", reason.RoomPatternInvalid},
@@ -183,6 +187,7 @@ func TestRoom_TenantMustMatchSubject(t *testing.T) {
 	run(t, []asked{
 		{jitsi, names("room").of("acme"), "[acme]room@conference.example.com", allowed},
 		{jitsi, names("room").of("ACME"), "[acme]room@conference.example.com", allowed},
+		{jitsi, names("room").of("a"), "[a]room@conference.example.com", allowed},
 		{jitsi, names("room").of("*"), "[acme]room@conference.example.com", allowed},
 		{jitsi, names("room").of("other"), "[acme]room@conference.example.com", other},
 		{jitsi, names("room").of("example.com"), "[acme]room@conference.example.com", other},
@@ -193,6 +198,7 @@ func TestRoom_TenantMustMatchSubject(t *testing.T) {
 
 func TestRoom_WithoutATenantTheMUCDomainMustFitSubject(t *testing.T) {
 	muc := with(func(r *Rules) { r.MUCPrefix = "muc" })
+	upper := with(func(r *Rules) { r.MUCPrefix = "MUC" })
 	unset := with(func(r *Rules) { r.MUCPrefix = "" })
 	run(t, []asked{
 		{jitsi, names("room"), "room@conference.example.com", allowed},
@@ -200,10 +206,15 @@ func TestRoom_WithoutATenantTheMUCDomainMustFitSubject(t *testing.T) {
 		{jitsi, names("room").of("*"), "room@conference.example.com", allowed},
 		{jitsi, names("room"), "room@muc.example.com", other},
 		{jitsi, names("room"), "room@conference.other.com", other},
+		{jitsi, names("room"), "room@conference.example.org", other}, // as long
+		{jitsi, names("room"), "room@konference.example.com", other},
+		{jitsi, names("room"), "room@conference-example.com", other},
+		{jitsi, names("room").of("Example.ORG"), "room@conference.example.com", other},
 		{jitsi, names("room").of("acme"), "room@conference.example.com", other},
 		{jitsi, names("room").of("conference.example.com"), "room@conference.example.com", other},
 		{jitsi, names("room").of(""), "room@conference.", other},
 		{muc, names("room"), "room@muc.example.com", allowed},
+		{upper, names("room"), "room@muc.example.com", allowed},
 		{unset, names("room"), "room@conference.example.com", allowed},
 	})
 }

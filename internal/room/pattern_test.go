@@ -64,6 +64,7 @@ func TestPattern_WrongAnywhereIsInvalid(t *testing.T) {
 		{PatternsLua, "(a))"},
 		{PatternsLua, "zzz%f[%w"},
 		{PatternsLua, "zzz%b"},
+		{PatternsLua, "%f[%w]"},
 		{PatternsLua, "%b()"},  // no regular expression can say it
 		{PatternsLua, "(a)%1"}, // nor this
 		{PatternsLua, "%0"},
