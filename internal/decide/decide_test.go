@@ -175,6 +175,10 @@ func TestDecide_EachCheckNamesItsReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	none, err := mint.Token(mint.Spec{Alg: token.HS256, Key: secret, Claims: good(), Header: map[string]any{"alg": "none"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ms := good("exp", now.Add(time.Hour).UnixMilli(), "nbf", now.Add(-time.Hour).UnixMilli())
 	join := func(raw, room string) decide.Question {
 		return decide.Question{Token: raw, Stage: decide.Join, Room: room}
@@ -195,6 +199,7 @@ func TestDecide_EachCheckNamesItsReason(t *testing.T) {
 		"issuer":                {join(signed(t, good("iss", "other")), daily), reason.IssuerNotAllowed},
 		"no issuer":             {join(signed(t, good("iss", nil)), daily), reason.IssuerNotAllowed},
 		"algorithm":             {join(wrongAlg, daily), reason.AlgorithmNotAllowed},
+		"no algorithm":          {join(none, daily), reason.AlgorithmNotAllowed},
 		"signature":             {join(other, daily), reason.SignatureInvalid},
 		"expired":               {join(signed(t, good("exp", now.Add(-time.Minute).Unix())), daily), reason.TokenExpired},
 		"no exp":                {join(signed(t, good("exp", nil)), daily), reason.ClaimMissing},

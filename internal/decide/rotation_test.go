@@ -119,6 +119,46 @@ func TestDecide_AKeyWithoutKidServesWhileItsSourceCannotBeAskedForOthers(t *test
 	}
 }
 
+// An algorithm that no key here has by default may be one of a key that cannot be asked for: that is no verdict on the token.
+func TestDecide_AnAlgorithmOfAKeyThatCannotBeAskedForIsNotRefused(t *testing.T) {
+	rsa, public := mint.SharedKey(token.RS256)
+	ec, _ := mint.SharedKey(token.ES256)
+	for _, c := range []struct {
+		published string
+		alg       token.Algorithm
+		key       any
+	}{
+		{"old", token.ES256, ec},
+		{"", token.RS512, rsa}, // the key without a kid fits, and serves all that nothing else is known for
+	} {
+		var down atomic.Bool
+		issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if down.Load() {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			_, _ = w.Write(jwks(t, map[string]any{c.published: public}))
+		}))
+		t.Cleanup(issuer.Close)
+		h := open(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{jwks_url: "`+issuer.URL+`"}]`, 1))
+		h.rings[0].Settle(t.Context())
+		for _, want := range []reason.Code{reason.KeyUnavailable, reason.AlgorithmNotAllowed} {
+			down.Store(want == reason.KeyUnavailable)
+			kid := "new"
+			if want == reason.AlgorithmNotAllowed {
+				kid = c.published // nobody need be asked
+			}
+			raw, err := mint.Token(mint.Spec{Alg: c.alg, Key: c.key, Kid: kid, Claims: good()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := code(h.ask(t, decide.Question{Token: raw, Stage: decide.Connect})); got != want {
+				t.Errorf("%s with kid %q beside a key of kid %q gets %q, want %q", c.alg, kid, c.published, got, want)
+			}
+		}
+	}
+}
+
 // Until the issuer's URL is read, any algorithm might be one of its keys'. The token that has it read is judged by what they
 // turn out to be, as all after it are.
 func TestDecide_TheFirstTokenIsJudgedByTheAlgorithmsOfTheKeysThatItWaitedFor(t *testing.T) {
