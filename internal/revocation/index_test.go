@@ -3,6 +3,8 @@ package revocation
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -103,10 +105,30 @@ func TestIndex_EveryRoomOfATokenCounts(t *testing.T) {
 func TestIndex_IssuedBeforeSparesLaterTokens(t *testing.T) {
 	x := NewIndex(0)
 	x.Put(entry(t, Revocation{Selector: SelectUser, Issuer: "app", Value: "u", IssuedBefore: time.UnixMilli(1000)}))
+	x.Put(entry(t, Revocation{Selector: SelectRoom, Value: "room", IssuedBefore: time.UnixMilli(1000)}))
 	for issued, want := range map[int64]bool{999: true, 1000: false, 1001: false, 0: true} {
-		m := MarksOf(Subject{Issuer: "app", User: "u", IssuedAt: issued})
-		if _, revoked := x.Check(&m, 5000); revoked != want {
-			t.Errorf("issued at %d, revoked before 1000: %t", issued, revoked)
+		for _, s := range []Subject{{User: "u"}, {Rooms: strings.Fields("a b c d e f g h i j room")}} {
+			s.Issuer, s.IssuedAt = "app", issued
+			m := MarksOf(s)
+			if _, revoked := x.Check(&m, 5000); revoked != want {
+				t.Errorf("%+v, revoked before 1000: %t", s, revoked)
+			}
+		}
+	}
+}
+
+// What the last token had in common with others is looked up no more; any of it may differ in the next.
+func TestShared_GivesEachTokenItsOwnMarks(t *testing.T) {
+	var x Shared
+	for _, s := range []Subject{
+		somebody, somebody,
+		{Issuer: "other", KeyID: somebody.KeyID, Tenant: somebody.Tenant},
+		{Issuer: "other", KeyID: "another", Tenant: somebody.Tenant},
+		{Issuer: "other", KeyID: "another", Tenant: "another"},
+		{Issuer: "other", KeyID: "another"},
+	} {
+		if got, want := x.MarksOf(s), MarksOf(s); !slices.Equal(got.Keys(), want.Keys()) {
+			t.Errorf("%+v: got %v, want %v", s, got.Keys(), want.Keys())
 		}
 	}
 }

@@ -287,6 +287,25 @@ func TestFeed_LiftsAreNotTold(t *testing.T) {
 	}
 }
 
+func TestClaim_AdmitsTheFirstItsSessionAndWhoComesWithinTheGrace(t *testing.T) {
+	const grace = time.Minute
+	for _, c := range []struct {
+		claim revocation.Claim
+		grace time.Duration
+		want  bool
+	}{
+		{revocation.Claim{First: true, Owner: "a", Age: time.Hour}, grace, true},
+		{revocation.Claim{Owner: "me", Age: time.Hour}, grace, true},
+		{revocation.Claim{Owner: "a", Age: grace - 1}, grace, true},
+		{revocation.Claim{Owner: "a", Age: grace}, grace, false},
+		{revocation.Claim{Owner: "a"}, 0, false},
+	} {
+		if got := c.claim.Admits("me", c.grace); got != c.want {
+			t.Errorf("%+v with %s of grace: %t", c.claim, c.grace, got)
+		}
+	}
+}
+
 func TestLedger_IsStoppedByClose(t *testing.T) {
 	l := revocation.Open(store(t), revocation.Options{})
 	<-l.Loaded()
