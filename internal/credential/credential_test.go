@@ -38,7 +38,7 @@ func TestCredential_SecretIsShownOnceAndKeptNowhere(t *testing.T) {
 	if !ok || c.Name != "soc-1" || c.Role != Revoke {
 		t.Fatalf("got %+v, %v", c, ok)
 	}
-	if got := f.List(); len(got) != 1 || got[0].Hash != "" {
+	if got := f.List(); len(got) != 1 || got[0] != (Credential{Name: "soc-1", Role: Revoke, CreatedAt: now}) {
 		t.Fatalf("list shows %+v", got)
 	}
 }
@@ -59,18 +59,57 @@ func TestCredential_WrongSecretsAreRefused(t *testing.T) {
 func TestCredential_RunningNodeSeesWhatTheCLIWrites(t *testing.T) {
 	dir := t.TempDir()
 	node, cli := open(t, dir), open(t, dir)
-	secret, err := cli.Create("late", Verify, now)
+	for _, later := range []time.Duration{rereadAfter, -time.Hour} { // or the clock is set back
+		node.Authenticate(prefix, now) // it has just looked
+		secret, err := cli.Create("late", Verify, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := cli.Create("other", Verify, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := node.Authenticate(secret, now); !ok {
+			t.Fatal("a new credential is not seen")
+		}
+		if err := cli.Delete("late"); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := node.Authenticate(secret, now.Add(later)); ok {
+			t.Errorf("a deleted credential is let in %v later", later)
+		}
+		if _, ok := node.Authenticate(other, now.Add(later)); !ok {
+			t.Error("with one credential another went")
+		}
+		if err := cli.Delete("other"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCredential_ADamagedFileKeepsWhoIsKnownAndIsNotWrittenOver(t *testing.T) {
+	dir := t.TempDir()
+	node := open(t, dir)
+	secret, err := node.Create("soc-1", Audit, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := node.Authenticate(secret, now); !ok {
-		t.Fatal("a new credential is not seen")
-	}
-	if err := cli.Delete("late"); err != nil {
+	path := filepath.Join(dir, fileName)
+	if err := os.WriteFile(path, []byte(`[{"name":"so`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := node.Authenticate(secret, now.Add(2*rereadAfter)); ok {
-		t.Fatal("a deleted credential is let in")
+	if c, ok := node.Authenticate(secret, now.Add(2*rereadAfter)); !ok || c.Name != "soc-1" {
+		t.Error("who was known is refused")
+	}
+	_, opening := Open(dir)
+	_, creating := node.Create("soc-2", Audit, now)
+	for _, err := range []error{opening, creating, node.Delete("soc-1")} {
+		if err == nil || !strings.Contains(err.Error(), path+" is damaged") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if b, _ := os.ReadFile(path); string(b) != `[{"name":"so` {
+		t.Errorf("the file was written over: %s", b)
 	}
 }
 
@@ -230,8 +269,9 @@ func TestCredential_MistakesAreOneSentence(t *testing.T) {
 	}
 	_, twice := f.Create("a", Audit, now)
 	_, name := f.Create("A b", Audit, now)
+	_, local := f.Create("local", Audit, now)
 	_, role := ParseRole("root")
-	for _, err := range []error{twice, name, role, f.Delete("zz")} {
+	for _, err := range []error{twice, name, local, role, f.Delete("zz")} {
 		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v", err)
 		}
@@ -258,6 +298,14 @@ func TestCredential_FileOfANewerUsherIsLeftAlone(t *testing.T) {
 		}
 		if b, _ := os.ReadFile(path); string(b) != newer {
 			t.Errorf("%s was overwritten with %s", newer, b)
+		}
+	}
+}
+
+func TestRole_EachIsReadByItsName(t *testing.T) {
+	for _, want := range []Role{"verify", "audit", "revoke", "admin"} {
+		if got, err := ParseRole(string(want)); got != want || err != nil {
+			t.Errorf("%s: %q, %v", want, got, err)
 		}
 	}
 }
