@@ -136,6 +136,25 @@ func TestASAP_404IsNoSuchKeyAndEverythingElseNoAnswer(t *testing.T) {
 	}
 }
 
+func TestASAP_AServerThatAnswersAgainIsListedWithoutAnError(t *testing.T) {
+	for want, says := range map[string]http.HandlerFunc{notFoundCode: status(404), "b": answer(publicPEM(oneRSA()))} {
+		server := newKeyServer(t, status(500))
+		r := openRing(t, quick(), nil, config.KeySource{ASAPURL: server.URL})
+		expect(t, r, "a", token.RS256, unavailableCode)
+		if errorsOf(r) == "" {
+			t.Fatal("the list shows no error")
+		}
+		server.say(says)
+		until(t, "the server answers", func() bool {
+			got, _ := find(t, r, "b", token.RS256)
+			return got == want
+		})
+		if got := errorsOf(r); got != "" {
+			t.Errorf("after %s the list still shows %q", want, got)
+		}
+	}
+}
+
 func TestASAP_ATokenWithoutKidHasNoKeyThere(t *testing.T) {
 	server := newKeyServer(t, newStore(map[string]string{"a": publicPEM(oneRSA())}, "").answer)
 	r := ring(t, config.KeySource{ASAPURL: server.URL})

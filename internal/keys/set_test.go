@@ -47,6 +47,8 @@ func TestSet_ASourceThatIsDownAtStartDelaysNothingAndMendsItself(t *testing.T) {
 	expect(t, r, "s", token.HS256, "s")
 	expect(t, r, "a", token.EdDSA, unavailableCode)
 	expect(t, r, "-", token.EdDSA, unavailableCode)
+	alone := openRing(t, quick(), nil, config.KeySource{JWKSURL: server.URL})
+	expect(t, alone, "-", token.HS256, notFoundCode) // no URL brings a secret
 	if text := errorsOf(r); !strings.Contains(text, "503") {
 		t.Errorf("list shows %q", text)
 	}
