@@ -87,4 +87,14 @@ func TestOpen_AReloadAsksAnewAndTakesNothingFromAnotherURL(t *testing.T) {
 		}
 		next.Close()
 	}
+	server.say(status(500))
+	for _, source := range []config.KeySource{{JWKSURL: server.URL + "/two"}, {CertsURL: server.URL + "/one"}} {
+		next, err := Open(t.Context(), []config.KeySource{source}, Options{Predecessors: []*Ring{old}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Settle(t.Context())
+		expect(t, next, "a", token.EdDSA, unavailableCode)
+		next.Close()
+	}
 }
