@@ -460,7 +460,7 @@ func TestExplain_AsksForTheHostWhereNothingElseIsMissing(t *testing.T) {
 	if r := explain(good, "profile", "default"); r.status != 400 || !strings.Contains(r.raw, "send that as host") {
 		t.Errorf("no host: %+v", r)
 	}
-	if r := explain(good, "host", "meet.example.com"); r.body["allow"] != true {
+	if r := explain(good, "host", "meet.example.com"); r.body["allow"] != true || !strings.Contains(r.raw, `"config":"usher.yaml:`) {
 		t.Errorf("a host: %+v", r)
 	}
 	if r := explain(good[:len(good)-6]+"AAAAAA", "profile", "default"); r.status != 200 || r.body["reason"] != "signature_invalid" {

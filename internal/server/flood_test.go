@@ -36,12 +36,15 @@ func TestFlood_ASubscribersWholeIPv6NetIsOneAddress(t *testing.T) {
 }
 
 func TestFlood_MemoryIsBoundedAndAFullTableRefusesNobodyNew(t *testing.T) {
-	f := newFlood(1)
+	f := newFlood(2)
 	for n := range maxAddresses + 1000 {
 		f.bad(fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255), noon)
 	}
 	if len(f.counts) != maxAddresses || f.exceeded("192.0.2.1", noon) {
 		t.Errorf("%d addresses are kept", len(f.counts))
+	}
+	if f.bad("10.0.0.0", noon); !f.exceeded("10.0.0.0", noon) {
+		t.Error("one that is kept is not counted on")
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -254,7 +256,9 @@ func TestVerify_AnswersWithLengthAndVerdict(t *testing.T) {
 func TestVerify_EventTellsAllButTheToken(t *testing.T) {
 	n := start(t, base)
 	raw := mintToken(t, "j1")
-	r := n.verify(question(t, map[string]any{"token": raw, "remote_ip": "198.51.100.7", "user_agent": "Jitsi", "tenant": "acme"}))
+	r := n.verify(question(t, map[string]any{
+		"token": raw, "remote_ip": "198.51.100.7", "user_agent": "Jitsi", "tenant": "acme", "room": "daily@conference.meet.example.com",
+	}))
 	forged := raw[:len(raw)-8] + "AAAAAAAA"
 	n.verify(question(t, map[string]any{"id": "2", "token": forged}))
 	events := n.audit.all()
@@ -262,9 +266,15 @@ func TestVerify_EventTellsAllButTheToken(t *testing.T) {
 		t.Fatalf("%d events", len(events))
 	}
 	allowed, denied := events[0], events[1]
-	if allowed.ID != r.body["decision_id"] || !allowed.Proven || allowed.Issuer != "my-app" || allowed.UserID != "u1" || allowed.JTI != "j1" ||
-		allowed.Kid != "default" || allowed.Alg != "HS256" || allowed.RemoteIP != "198.51.100.7" || allowed.Tenant != "acme" || allowed.Verdict != audit.Allow {
-		t.Errorf("%+v", allowed)
+	signed := raw[:strings.LastIndexByte(raw, '.')]
+	want := audit.Event{
+		Time: allowed.Time, ID: fmt.Sprint(r.body["decision_id"]), Kind: audit.Decision, Proven: true, Verdict: audit.Allow,
+		Host: "meet.example.com", Profile: "default", Session: "s1", Stage: "connect", LatencyUS: allowed.LatencyUS,
+		Issuer: "my-app", Subject: "meet.example.com", UserID: "u1", JTI: "j1", Kid: "default", Alg: "HS256", Fingerprint: token.Fingerprint([]byte(signed)),
+		Room: "daily@conference.meet.example.com", Tenant: "acme", RemoteIP: "198.51.100.7", UserAgent: "Jitsi",
+	}
+	if allowed != want || allowed.Time.IsZero() {
+		t.Errorf("got  %+v\nwant %+v", allowed, want)
 	}
 	if denied.Proven || denied.Reason != "signature_invalid" || denied.Issuer != "my-app" || denied.Fingerprint != allowed.Fingerprint {
 		t.Errorf("%+v", denied)
@@ -401,9 +411,26 @@ func TestGuard_CredentialsAndRoles(t *testing.T) {
 	if r := get(header("Authorization", "bearer  "+auditor)); r.status != 200 {
 		t.Errorf("its scheme in small letters: %+v", r)
 	}
+	if r := get(header("Authorization", "Basic "+auditor)); r.status != 401 {
+		t.Errorf("another scheme: %+v", r)
+	}
 	events := n.audit.all()
 	if len(events) != 2 || events[0].Kind != audit.Admin || events[1].Actor != "cred:asker" {
 		t.Errorf("refused callers are audited: %+v", events)
+	}
+}
+
+func TestGuard_WhatIsReadOnTheAdminListenerIsForThoseWhoMayReadAll(t *testing.T) {
+	n := start(t, base)
+	for path, method := range map[string]string{"/v1/explain": "POST", "/v1/openapi.json": "GET", "/": "GET", "/metrics": "GET"} {
+		if r := n.do(method, n.server.AdminAddress(), path, ""); r.status != 401 {
+			t.Errorf("%s without a credential: %d", path, r.status)
+		}
+		for role, may := range map[credential.Role]bool{credential.Verify: false, credential.Revoke: false, credential.Audit: true, credential.Admin: true} {
+			if r := n.as(role, method, path, ""); (r.status != 403) != may {
+				t.Errorf("%s as %s: %d", path, role, r.status)
+			}
+		}
 	}
 }
 
@@ -433,6 +460,24 @@ func TestMetrics_WhatAlertsWatchForIsThereFromTheStart(t *testing.T) {
 		want = append(want, `usher_decisions_total{issuer="my-app",reason="token_revoked",stage="`+stage+`",verdict="deny"} 0`)
 	}
 	for _, line := range want {
+		if !strings.Contains(r.raw, line+"\n") {
+			t.Errorf("missing: %s", line)
+		}
+	}
+}
+
+func TestMetrics_CountVerdictsAndNoForgersAgainstAnIssuer(t *testing.T) {
+	n := start(t, base)
+	raw := mintToken(t, "a")
+	n.verify(question(t, map[string]any{"token": raw}))
+	n.verify(question(t, map[string]any{"id": "2", "token": raw[:len(raw)-8] + "AAAAAAAA"}))
+	r := n.as(credential.Audit, "GET", "/metrics", "")
+	for _, line := range []string{
+		`usher_decisions_total{issuer="my-app",reason="",stage="connect",verdict="allow"} 1`,
+		`usher_decisions_total{issuer="",reason="signature_invalid",stage="connect",verdict="deny"} 1`,
+		`usher_decision_duration_seconds_count{stage="connect"} 2`,
+		`usher_bad_tokens_total{issuer="my-app"} 1`,
+	} {
 		if !strings.Contains(r.raw, line+"\n") {
 			t.Errorf("missing: %s", line)
 		}
@@ -501,7 +546,13 @@ func TestVerify_AnAddressThatFloodsIsToldToWaitAndOthersAreNot(t *testing.T) {
 	if r := ask("c", "198.51.100.8", mintToken(t, "a")); r.body["allow"] != true {
 		t.Fatalf("another address is harmed: %+v", r)
 	}
-	if e := n.audit.all(); len(e) != 5 || e[3].Verdict != audit.Unavailable || e[3].Issuer != "" {
+	for range 4 { // a profile that nobody wrote is the operator's mistake
+		n.verify(question(t, map[string]any{"id": rand.Text(), "token": "x.y.z", "remote_ip": "198.51.100.8", "profile": "none"}))
+	}
+	if r := ask("d", "198.51.100.8", mintToken(t, "a")); r.body["allow"] != true {
+		t.Fatalf("an address pays for a profile that is not there: %+v", r)
+	}
+	if e := n.audit.all(); len(e) != 10 || e[3].Verdict != audit.Unavailable || e[3].Issuer != "" {
 		t.Fatalf("%+v", e)
 	}
 }
