@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -364,6 +366,20 @@ func TestOAuthRevoke_DoesNotCallRevokedWhatTheStoreMayLose(t *testing.T) {
 	}
 }
 
+func TestIntrospect_WhereNobodyCanSayATokenIsNotCalledInactive(t *testing.T) {
+	silent := httptest.NewServer(http.NotFoundHandler())
+	defer silent.Close()
+	n := start(t, strings.Replace(base, `[{secret: "`+secret+`"}]`, `[{jwks_url: "`+silent.URL+`"}]`, 1))
+	key, _ := mint.SharedKey(token.ES256)
+	raw, err := mint.Token(mint.Spec{Alg: token.ES256, Key: key, Kid: "k", Claims: map[string]any{"iss": "my-app"}})
+	must(t, err)
+	body, asForm := form("token", raw)
+	r := n.as(credential.Verify, "POST", "/oauth/introspect", body, asForm)
+	if r.status != 503 || r.body["error"] != "temporarily_unavailable" || r.header.Get("Retry-After") == "" {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestIntrospect_IsRFC7662(t *testing.T) {
 	n := start(t, base)
 	raw := mintToken(t, "a")
@@ -474,6 +490,14 @@ func TestExplain_TakesNothingForAGuestThatIsMisspelt(t *testing.T) {
 		if r := n.as(credential.Audit, "POST", "/v1/explain", body); r.status != want {
 			t.Errorf("%s: %+v", body, r)
 		}
+	}
+}
+
+func TestExplain_IsOfAJoinWhereARoomIsNamed(t *testing.T) {
+	n := start(t, base)
+	body := fmt.Sprintf(`{"token":%q,"host":"meet.example.com","room":"other@conference.meet.example.com"}`, mintToken(t, "a"))
+	if r := n.as(credential.Audit, "POST", "/v1/explain", body); r.body["reason"] != "room_mismatch" {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/reason"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -61,5 +64,14 @@ func TestFlood_AClockSetBackBeginsAnew(t *testing.T) {
 	f.bad("198.51.100.7", noon)
 	if f.exceeded("198.51.100.7", noon.Add(-time.Hour)) {
 		t.Error("refused for an hour because the clock was set back")
+	}
+}
+
+func TestDecide_PastWhatIsJudgedAtOnceTheNextIsToldToWait(t *testing.T) {
+	s := new(Server)
+	s.flight.Store(maxFlight)
+	v := s.decide(&decide.Question{}, noon)
+	if v.Problem == nil || v.Problem.Code != reason.Overloaded || s.flight.Load() != maxFlight {
+		t.Errorf("got %+v with %d under way", v, s.flight.Load())
 	}
 }

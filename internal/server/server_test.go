@@ -317,6 +317,12 @@ func TestVerify_MalformedQuestionsAreOurBug(t *testing.T) {
 	if r := n.verify(strings.Repeat(" ", 65<<10)); r.status != 413 {
 		t.Errorf("%+v", r)
 	}
+	if r := n.verify(question(t, nil), header("Content-Type", "Application/JSON ; charset=utf-8")); r.status != 200 {
+		t.Errorf("%+v", r)
+	}
+	if r := n.do("POST", n.server.VerifyAddress(), "/v1/report", strings.Repeat(" ", 5<<10)); r.status != 413 {
+		t.Errorf("a body longer than its path takes: %+v", r)
+	}
 	if r := n.do("GET", n.server.VerifyAddress(), "/v1/verify", ""); r.status != 405 {
 		t.Errorf("%+v", r)
 	}
@@ -388,6 +394,13 @@ func TestGate_ForeignHostsAndBrowsersAreRefused(t *testing.T) {
 	}
 }
 
+func TestGate_AListenerAnswersToItsOwnAddress(t *testing.T) {
+	n := start(t, strings.Replace(base, "listen: 127.0.0.1:0", "listen: 127.0.0.2:0", 1))
+	if r := n.verify(question(t, nil)); r.status != 200 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestGuard_CredentialsAndRoles(t *testing.T) {
 	n := start(t, base)
 	auditor, err := n.who.Create("auditor", credential.Audit, time.Now())
@@ -415,7 +428,7 @@ func TestGuard_CredentialsAndRoles(t *testing.T) {
 		t.Errorf("another scheme: %+v", r)
 	}
 	events := n.audit.all()
-	if len(events) != 2 || events[0].Kind != audit.Admin || events[1].Actor != "cred:asker" {
+	if len(events) != 2 || events[0].Kind != audit.Admin || events[0].ID == "" || events[0].Time.IsZero() || events[1].Actor != "cred:asker" {
 		t.Errorf("refused callers are audited: %+v", events)
 	}
 }
@@ -431,6 +444,25 @@ func TestGuard_WhatIsReadOnTheAdminListenerIsForThoseWhoMayReadAll(t *testing.T)
 				t.Errorf("%s as %s: %d", path, role, r.status)
 			}
 		}
+	}
+}
+
+func TestGuard_WhoHasWaitedForAWrongCredentialMakesRoomForTheNext(t *testing.T) {
+	n := start(t, base)
+	guess := func() int {
+		return n.do("GET", n.server.AdminAddress(), "/metrics", "", header("Authorization", "Bearer usher_guess")).status
+	}
+	var guessing sync.WaitGroup
+	for range 16 { // as many as may wait at once
+		guessing.Go(func() {
+			if status := guess(); status != 401 {
+				t.Errorf("got %d", status)
+			}
+		})
+	}
+	guessing.Wait()
+	if status := guess(); status != 401 {
+		t.Errorf("the next one gets %d", status)
 	}
 }
 
@@ -502,12 +534,15 @@ func TestReport_IsAnAuditEvent(t *testing.T) {
 	if r := post(`{"decision_id":"D","session":"s1","outcome":"ejected"}`); r.status != 204 {
 		t.Errorf("%+v", r)
 	}
-	for _, bad := range []string{`{}`, `{"decision_id":"D","session":"s1","outcome":"killed"}`, `[]`} {
+	for _, bad := range []string{
+		`{}`, `{"decision_id":"D","session":"s1","outcome":"killed"}`, `[]`,
+		`{"session":"s1","outcome":"gone"}`, `{"decision_id":"D","outcome":"gone"}`,
+	} {
 		if r := post(bad); r.status != 400 {
 			t.Errorf("%s: %+v", bad, r)
 		}
 	}
-	if e := n.audit.all(); len(e) != 1 || e[0].Kind != audit.Ejection || e[0].DecisionID != "D" || e[0].Outcome != "ejected" {
+	if e := n.audit.all(); len(e) != 1 || e[0].Kind != audit.Ejection || e[0].DecisionID != "D" || e[0].Outcome != "ejected" || e[0].ID == "" || e[0].Time.IsZero() {
 		t.Errorf("%+v", e)
 	}
 }
