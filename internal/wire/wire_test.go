@@ -72,33 +72,57 @@ func TestQuestion_GoldenFilesAreReadMemberByMember(t *testing.T) {
 func TestQuestion_WhateverCouldBeReadTwoWaysIsRefused(t *testing.T) {
 	const good = `"id":"1","stage":"connect","host":"h"`
 	for name, body := range map[string]string{
-		"empty":                  ``,
-		"not an object":          `[]`,
-		"unclosed":               `{` + good,
-		"something follows":      `{` + good + `}{}`,
-		"a NUL follows":          "{" + good + "}\x00",
-		"invalid UTF-8":          "{" + good + ",\"room\":\"\xff\"}",
-		"member twice":           `{` + good + `,"host":"other"}`,
-		"boolean member twice":   `{` + good + `,"room_requires_auth":true,"room_requires_auth":false}`,
-		"stage twice":            `{` + good + `,"stage":"join"}`,
-		"number for a string":    `{"id":1,"stage":"connect","host":"h"}`,
-		"null for a string":      `{` + good + `,"token":null}`,
-		"string for a boolean":   `{` + good + `,"room_requires_auth":"true"}`,
-		"unknown stage":          `{"id":"1","stage":"enter","host":"h"}`,
-		"no id":                  `{"stage":"connect","host":"h"}`,
-		"long id":                `{"id":"` + strings.Repeat("a", 65) + `","stage":"connect","host":"h"}`,
-		"no host":                `{"id":"1","stage":"connect"}`,
-		"token and grant":        `{` + good + `,"token":"a","grant":"b"}`,
-		"join without room":      `{"id":"1","stage":"join","host":"h"}`,
-		"trailing comma":         `{` + good + `,}`,
-		"leading comma":          `{,` + good + `}`,
-		"half a surrogate":       `{` + good + `,"room":"\ud800"}`,
-		"wrong surrogate":        `{` + good + `,"room":"\ud800\u0041"}`,
-		"control character":      "{" + good + ",\"room\":\"a\nb\"}",
-		"unknown escape":         `{` + good + `,"room":"\x41"}`,
-		"bad number in unknown":  `{` + good + `,"x":01}`,
-		"deep nesting":           `{` + good + `,"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
-		"escaped name, repeated": `{` + good + `,"h\u006fst":"other"}`,
+		"empty":                               ``,
+		"not an object":                       `[]`,
+		"unclosed":                            `{` + good,
+		"something follows":                   `{` + good + `}{}`,
+		"a NUL follows":                       "{" + good + "}\x00",
+		"invalid UTF-8":                       "{" + good + ",\"room\":\"\xff\"}",
+		"member twice":                        `{` + good + `,"host":"other"}`,
+		"boolean member twice":                `{` + good + `,"room_requires_auth":true,"room_requires_auth":false}`,
+		"stage twice":                         `{` + good + `,"stage":"join"}`,
+		"number for a string":                 `{"id":1,"stage":"connect","host":"h"}`,
+		"null for a string":                   `{` + good + `,"token":null}`,
+		"string for a boolean":                `{` + good + `,"room_requires_auth":"true"}`,
+		"unknown stage":                       `{"id":"1","stage":"enter","host":"h"}`,
+		"no id":                               `{"stage":"connect","host":"h"}`,
+		"long id":                             `{"id":"` + strings.Repeat("a", 65) + `","stage":"connect","host":"h"}`,
+		"no host":                             `{"id":"1","stage":"connect"}`,
+		"token and grant":                     `{` + good + `,"token":"a","grant":"b"}`,
+		"join without room":                   `{"id":"1","stage":"join","host":"h"}`,
+		"trailing comma":                      `{` + good + `,}`,
+		"leading comma":                       `{,` + good + `}`,
+		"half a surrogate":                    `{` + good + `,"room":"\ud800"}`,
+		"wrong surrogate":                     `{` + good + `,"room":"\ud800\u0041"}`,
+		"control character":                   "{" + good + ",\"room\":\"a\nb\"}",
+		"unknown escape":                      `{` + good + `,"room":"\x41"}`,
+		"no colon":                            `{"id" "1","stage":"connect","host":"h"}`,
+		"ends in a string":                    `{` + good + `,"room":"a`,
+		"ends in a string after an escape":    `{` + good + `,"room":"\u0041a`,
+		"ends in a backslash":                 `{` + good + `,"room":"a\`,
+		"ends in an escape":                   `{` + good + `,"room":"\u00`,
+		"ends in half a surrogate pair":       `{` + good + `,"room":"\ud83d\`,
+		"ends in the second half":             `{` + good + `,"room":"\ud83d\ud`,
+		"a control character after an escape": "{" + good + ",\"room\":\"\\u0041\n\"}",
+		"half a pair before no backslash":     `{` + good + `,"room":"\ud83dxude00"}`,
+		"half a pair before another escape":   `{` + good + `,"room":"\ud83d\xde00"}`,
+		"below the digits":                    `{` + good + `,"room":"\u004/"}`,
+		"above the digits":                    `{` + good + `,"room":"\u004:"}`,
+		"below the big letters":               `{` + good + `,"room":"\u004@"}`,
+		"above the big letters":               `{` + good + `,"room":"\u004G"}`,
+		"below the small":                     "{" + good + ",\"room\":\"\\u004`\"}",
+		"above the small":                     `{` + good + `,"room":"\u004g"}`,
+		"half a word in unknown":              `{` + good + `,"x":tru}`,
+		"no comma in unknown":                 `{` + good + `,"x":[1 2]}`,
+		"no name in unknown":                  `{` + good + `,"x":{1:2}}`,
+		"no colon in unknown":                 `{` + good + `,"x":{"a" 1}}`,
+		"no digit in unknown":                 `{` + good + `,"x":-}`,
+		"no fraction in unknown":              `{` + good + `,"x":1.}`,
+		"no exponent in unknown":              `{` + good + `,"x":1e+}`,
+		"ends in a number":                    `{` + good + `,"x":1`,
+		"bad number in unknown":               `{` + good + `,"x":01}`,
+		"deep nesting":                        `{` + good + `,"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
+		"escaped name, repeated":              `{` + good + `,"h\u006fst":"other"}`,
 	} {
 		if q, err := ParseQuestion([]byte(body)); err == nil {
 			t.Errorf("%s was taken: %+v", name, q)
@@ -109,15 +133,16 @@ func TestQuestion_WhateverCouldBeReadTwoWaysIsRefused(t *testing.T) {
 }
 
 func TestQuestion_UnknownMembersAreIgnored(t *testing.T) {
-	q, err := ParseQuestion([]byte(` { "x" : [1,{"y":null,"z":[true,-1.5e+3,"\u00e9"]}], "id":"1" , "stage":"connect","host":"h","new":{}} `))
-	if err != nil || q.ID != "1" || q.Host != "h" {
+	q, err := ParseQuestion([]byte(` { "x" : [1,{"y":null,"z":[true,-1.5e+3,"\u00E9"]}], "id":"` + strings.Repeat("i", 64) + `" , "stage":"connect","host":"h","room_requires_auth":false,
+		"new":{"a":0,"b":[109,1E5,1e-5,false]}} `))
+	if err != nil || len(q.ID) != 64 || q.Host != "h" || q.RoomRequiresAuth {
 		t.Fatalf("%+v, %v", q, err)
 	}
 }
 
 func TestQuestion_EscapesAreUndone(t *testing.T) {
-	q, err := ParseQuestion([]byte(`{"id":"1","stage":"connect","host":"h","user_agent":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"}`))
-	if want := "\"\\/\b\f\n\r\té😀"; err != nil || q.UserAgent != want {
+	q, err := ParseQuestion([]byte(`{"id":"1","stage":"connect","host":"h","user_agent":"\"\\\/\b\f\n\r\t\u00e9\u00EF\ud83d\ude00"}`))
+	if want := "\"\\/\b\f\n\r\téï😀"; err != nil || q.UserAgent != want {
 		t.Fatalf("%q, %v", q.UserAgent, err)
 	}
 }
@@ -223,6 +248,26 @@ func TestAnswer_TellsWhatTheTokenSaysNoTo(t *testing.T) {
 				t.Errorf("%s: got %s", room, got)
 			}
 		}
+	}
+}
+
+func TestAnswer_SaysWhatTheTokenSaysAndNoMore(t *testing.T) {
+	for payload, want := range map[string]string{
+		`{"iss":"a","sub":"b","room":["one","two\t\r"]}`:                  `"claims":{"iss":"a","sub":"b","room":["one","two\t\r"]}`,
+		`{"iss":"a","sub":"b","room":["one"]}`:                            `"claims":{"iss":"a","sub":"b","room":["one"]}`,
+		`{"iss":"a","sub":"b","room":[]}`:                                 `"claims":{"iss":"a","sub":"b","room":[]}`,
+		`{"iss":"a","sub":"b","context":{"room":{"lobby":true}}}`:         `"room_policy":{"lobby":true}`,
+		`{"iss":"a","sub":"b","context":{"room":{"password":"p"}}}`:       `"room_policy":{"password":"p"}`,
+		`{"iss":"a","sub":"b","user_id":"u","context":{"tenant":"acme"}}`: `"context":{"tenant":"acme"}`,
+	} {
+		p := newProven(t, payload, &decide.Proven{}, &decide.Given{})
+		if got := AppendAnswer(nil, &decide.Verdict{}, p.full, "ID"); !strings.Contains(string(got), want) || !json.Valid(got) {
+			t.Errorf("%s: %s, want %s in it", payload, got, want)
+		}
+	}
+	deny := decide.Verdict{Problem: &reason.Problem{Code: reason.RoomMismatch, JitsiCode: "room-name-does-not-match"}}
+	if got := string(AppendAnswer(nil, &deny, nil, "ID")); !strings.Contains(got, `"jitsi_code":"room-name-does-not-match"`) {
+		t.Errorf("a code of the problem's own: %s", got)
 	}
 }
 
