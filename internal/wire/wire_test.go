@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,7 +125,7 @@ func TestQuestion_WhateverCouldBeReadTwoWaysIsRefused(t *testing.T) {
 		"deep nesting":                        `{` + good + `,"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
 		"escaped name, repeated":              `{` + good + `,"h\u006fst":"other"}`,
 	} {
-		if q, err := ParseQuestion([]byte(body)); err == nil {
+		if q, err := ParseQuestion(slices.Clip([]byte(body))); err == nil {
 			t.Errorf("%s was taken: %+v", name, q)
 		} else if strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: not one sentence: %v", name, err)
