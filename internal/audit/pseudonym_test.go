@@ -42,3 +42,16 @@ func TestPseudonyms_LeaveWordsAndTimesInWhichAValueStandsByChance(t *testing.T) 
 		t.Error(e.Detail)
 	}
 }
+
+func TestPseudonyms_ReplaceWhoItIsAndNothingElse(t *testing.T) {
+	p := NewPseudonyms([]byte("of this test"))
+	e := Event{UserID: "ada", UserName: "Ada", UserEmail: "ada@example.com", Subject: "meet.example.com", RemoteIP: "198.51.100.7", Tenant: "acme"}
+	p.apply(&e)
+	want := Event{UserID: p.User("ada"), Subject: "meet.example.com", RemoteIP: p.Address("198.51.100.7"), Tenant: "acme"}
+	if e != want || e.UserID == "ada" || e.RemoteIP == "198.51.100.7" {
+		t.Errorf("got %+v, want %+v", e, want)
+	}
+	if p.apply(&e); e != want { // as where a spill is read again
+		t.Errorf("once more it is %+v", e)
+	}
+}
