@@ -63,10 +63,11 @@ func (p *Pseudonyms) apply(e *Event) {
 // inQuotes is a quoted text, the last of a detail perhaps cut short.
 var inQuotes = regexp.MustCompile(`"(?:[^"\\]|\\.)*(?:"|$)`)
 
+const long = 8 // bytes of a value that stand nowhere by chance
+
 // hide puts a word in place of a value in the detail. A decision quotes what a token says. The rest are usher's own words and
 // times, where a short value such as 20 stands by chance, and would be told by its absence.
 func (e *Event) hide(value, by string) {
-	const long = 8 // bytes that are no chance
 	if e.Kind != Decision || len(value) >= long {
 		e.Detail = replaced(e.Detail, value, by)
 		return
@@ -79,7 +80,11 @@ func replaced(text, value, by string) string {
 	const least, cut = 16, "…" // bytes of a value that name nobody
 	quoted := strconv.QuoteToGraphic(value)
 	quoted = quoted[1 : len(quoted)-1]
-	text = replacedAlone(replacedAlone(text, value, by), quoted, by)
+	replace := replacedAlone
+	if len(value) >= long {
+		replace = strings.ReplaceAll
+	}
+	text = replace(replace(text, value, by), quoted, by)
 	for n := len(quoted) - 1; n >= least && strings.Contains(text, cut); n-- {
 		text = strings.ReplaceAll(text, quoted[:n]+cut, by)
 	}

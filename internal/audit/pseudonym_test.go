@@ -19,6 +19,16 @@ func TestPseudonyms_StandInDetailsHoweverTheyAreWritten(t *testing.T) {
 	}
 }
 
+func TestPseudonyms_StandForALongValueAlsoWithinAName(t *testing.T) {
+	p := NewPseudonyms([]byte("of this test"))
+	for _, id := range []string{"ada.lovelace@example.com", "550e8400-e29b-41d4-a716-446655440000", "user-4711"} {
+		e := Event{Kind: Decision, UserID: id, Detail: `sub "mailto:` + id + `", room ["office-` + id + `" "` + id + `_desk"]`}
+		if p.apply(&e); strings.Contains(e.Detail, id) || strings.Count(e.Detail, e.UserID) != 3 {
+			t.Error(e.Detail)
+		}
+	}
+}
+
 // Where only what was replaced is missing from words that everybody knows, its pseudonym hides nothing.
 func TestPseudonyms_LeaveWordsAndTimesInWhichAValueStandsByChance(t *testing.T) {
 	p := NewPseudonyms([]byte("of this test"))
