@@ -80,6 +80,9 @@ func TestCommandLine_NeverQuotesAToken(t *testing.T) {
 			t.Errorf("usher %s: %v", line, err)
 		}
 	}
+	if _, err := parse(new(commands), streams{}, strings.Fields("revoke --user exam.corp.test --room exam.math.2026")); err != nil {
+		t.Errorf("names are taken for tokens: %v", err)
+	}
 }
 
 func TestCommandLine_FillsInFlagsDefaultsAndEnvironment(t *testing.T) {

@@ -87,8 +87,8 @@ func TestPrepare_TakesNoTokenForAnotherValue(t *testing.T) {
 			}
 		}
 	}
-	for _, id := range []string{"aa.bb.cc", "john.m.doe", "550e8400-e29b-41d4-a716-446655440000", "ey.e30.x"} {
-		if _, err := Prepare(Revocation{Selector: SelectJTI, Issuer: "app", Value: id}, time.Now()); err != nil {
+	for _, id := range []string{"aa.bb.cc", "john.m.doe", "550e8400-e29b-41d4-a716-446655440000", "ey.e30.x", "exam.corp.test", "ezra.fitz.jane"} {
+		if _, err := Prepare(Revocation{Selector: SelectJTI, Issuer: "https://exam.corp.test/", Value: id, Reason: "of " + id}, time.Now()); err != nil {
 			t.Errorf("%s is no token: %v", id, err)
 		}
 	}
