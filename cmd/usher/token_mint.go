@@ -151,8 +151,9 @@ func (cmd *tokenMintCmd) setTime(claims map[string]any, name, value string, now 
 	}
 	at, err := time.Parse(time.RFC3339, value)
 	if err != nil {
-		if d, err := time.ParseDuration(value); err == nil {
-			at = now.Add(d)
+		span, back := strings.CutPrefix(value, "-")
+		if d, ok := intake.ParseSpan(span); ok && back {
+			at = now.Add(-d)
 		} else if at, err = intake.ParseTime(value, now, +1); err != nil {
 			return usage("--%s %s is neither a duration (1h, 7d, -5m), a time (2026-11-24T10:00:00Z, 2026-11-24, now), nor none", name, strconv.Quote(value))
 		}
