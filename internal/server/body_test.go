@@ -87,6 +87,8 @@ func TestBody_OneWhoseEndTwoMaySeeInTwoPlacesIsRefused(t *testing.T) {
 		"no coding":                {"1.1", "Content-Length: 2\r\nTransfer-Encoding: identity\r\n", "{}" + hidden, true},
 		"a length behind a CR":     {"1.1", fmt.Sprintf("Content-Length: %d\r\nX: x\rContent-Length: 2\r\n", 2+len(hidden)), "{}" + hidden, true},
 		"chunks behind a CR":       {"1.1", "X: x\rTransfer-Encoding: chunked\r\n", chunks("{}") + hidden, true},
+		"a CR in the first line":   {fmt.Sprintf("1.1\rContent-Length:%d", len(hidden)), "Connection: keep-alive\r\n", hidden, true},
+		"a blank after that CR":    {fmt.Sprintf("1.1\rContent-Length: %d", len(hidden)), "Connection: keep-alive\r\n", hidden, true},
 		"chunks before HTTP/1.1":   {"1.0", "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n", chunks("{}") + hidden, true},
 	} {
 		conn, err := net.Dial("tcp", n.server.AdminAddress())

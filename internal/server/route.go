@@ -172,12 +172,16 @@ func (s *Server) gate(address string, noBrowsers bool) fiber.Handler {
 // length, takes any coding for chunked, and a CR alone for a part of its line: what follows would be the request of whoever
 // the proxy asks for next (RFC 9112, sections 2.2, 6.1 and 6.3). Empty: none does.
 func misframed(h *fasthttp.RequestHeader) (says string) {
+	const broken = "A line of the header has a CR in it, which some take for its end. Take it out."
+	if bytes.IndexByte(h.RequestURI(), '\r') >= 0 || bytes.IndexByte(h.Protocol(), '\r') >= 0 {
+		return broken
+	}
 	lengths, codings, chunked := 0, 0, false
 	for line := range bytes.Lines(h.RawHeaders()) {
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		switch {
 		case bytes.IndexByte(bytes.TrimSuffix(line, []byte("\r\n")), '\r') >= 0:
-			return "A line of the header has a CR in it, which some take for its end. Take it out."
+			return broken
 		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
 			lengths++
 		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
