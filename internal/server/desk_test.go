@@ -421,6 +421,12 @@ func TestIntrospect_IsRFC7662(t *testing.T) {
 func TestIntrospect_WhereAProfileHasNoDomainItsNameTheHostOrSubStandsForIt(t *testing.T) {
 	nameless := strings.Replace(base, "    domain: meet.example.com\n", "", 1)
 	named := strings.Replace(nameless, "  default:", "  meet.example.com:", 1)
+	_, rules, _ := strings.Cut(nameless, "  default:\n")
+	both := nameless + "  meet.example.com:\n" + rules + "        required_claims: [email]\n"
+	wildcard, err := mint.Token(mint.Spec{Alg: token.HS256, Key: secret, Claims: map[string]any{
+		"iss": "my-app", "aud": "jitsi", "sub": "*", "exp": time.Now().Add(time.Hour).Unix(),
+	}})
+	must(t, err)
 	forged := mintToken(t, "a")
 	forged = forged[:len(forged)-6] + "AAAAAA"
 	for name, c := range map[string]struct {
@@ -432,6 +438,9 @@ func TestIntrospect_WhereAProfileHasNoDomainItsNameTheHostOrSubStandsForIt(t *te
 		"a profile of no host's name":   {nameless, []string{"token", mintToken(t, "a"), "profile", "default"}, `"active":true`},
 		"neither":                       {nameless, []string{"token", mintToken(t, "a")}, `"active":true,"token_type":"Bearer","iss":"my-app","sub":"meet.example.com"`},
 		"a host that sub does not name": {nameless, []string{"token", mintToken(t, "a"), "host", "other.example.com"}, `"active":false`},
+		"a sub that names none":         {nameless, []string{"token", wildcard}, `"active":false`},
+		"a host with its own profile":   {both, []string{"token", mintToken(t, "a")}, `"active":false`},
+		"another profile for it":        {both, []string{"token", mintToken(t, "a"), "profile", "default"}, `"active":true`},
 		"a forged token":                {nameless, []string{"token", forged}, `"active":false`},
 		"a profile of a host's name":    {named, []string{"token", mintToken(t, "a"), "profile", "meet.example.com"}, `"active":true`},
 		"neither, and such a profile":   {named, []string{"token", mintToken(t, "a")}, `"active":true`},

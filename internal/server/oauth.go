@@ -79,8 +79,8 @@ type introspection struct {
 }
 
 // introspect is RFC 7662: would the token be let in now, by the profile or host that the form names, else by any? Where sub
-// must be the host that asks and the form names none, as nobody does who speaks that RFC alone, it is the host that sub names.
-// It is no decision and claims no jti.
+// must be the host that asks and the form names none, as nobody does who speaks that RFC alone, it is the host that sub names,
+// by the host's own profile where it has one. It is no decision and claims no jti.
 func (d *Desk) introspect(c *fiber.Ctx) error {
 	raw, ok := formToken(c)
 	if !ok {
@@ -89,9 +89,13 @@ func (d *Desk) introspect(c *fiber.Ctx) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
 	door, unavailable := d.Door(), false
-	for _, q := range d.introspectionQuestions(c, raw) {
+	qs := d.introspectionQuestions(c, raw)
+	for _, q := range qs {
 		e := door.Explain(ctx, &q, time.Now())
-		if e.Allow || e.HostMissing {
+		owns := func(other decide.Question) bool {
+			return other.Profile != q.Profile && strings.EqualFold(other.Profile, e.Claims.Subject)
+		}
+		if e.Allow || e.HostMissing && !slices.ContainsFunc(qs, owns) {
 			return c.JSON(introspected(&e, q.Profile))
 		}
 		unavailable = unavailable || e.Reason.Info().Unavailable
