@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/usher-im/usher/internal/audit"
@@ -23,6 +25,15 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 	defer s.changes.Unlock()
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if s.writer != nil {
+		// The file is changed beside it: its texts are read anew.
+		err := s.writer.close()
+		s.writer = nil
+		if err != nil {
+			return 0, err
+		}
+	}
+	defer s.wakeSealer()
 	all, _ := s.all()
 	var total int64
 	for _, sl := range all {
@@ -31,13 +42,6 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 		if err != nil && !errors.Is(err, errGone) {
 			return total, remedied(fmt.Errorf("erase from %s: %w", sl.path, err))
 		}
-	}
-	s.wakeSealer()
-	if s.writer != nil {
-		// The file was changed beside it: its texts are read anew.
-		err := s.writer.close()
-		s.writer = nil
-		return total, err
 	}
 	return total, nil
 }
@@ -59,7 +63,7 @@ func (s *Store) takeChanges(ctx context.Context) error {
 
 func (sl *slice) erase(ctx context.Context, user string) (int64, error) {
 	keys, err := sl.of(ctx, user)
-	if err != nil || len(keys) == 0 && !sl.stained {
+	if err != nil || len(keys) == 0 && sl.sealed.Load() {
 		return 0, err
 	}
 	sl.use.Lock() // readers of a sealed slice do not expect it to change
@@ -70,24 +74,33 @@ func (sl *slice) erase(ctx context.Context, user string) (int64, error) {
 	if err := sl.closeReader(); err != nil {
 		return 0, err
 	}
-	// The index names erased rows by their hashes: it goes, and the sealer makes another.
-	sl.sealed.Store(false)
-	if err := os.Remove(sl.path + indexExt); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return 0, err
-	}
-	if t := sl.terms.Load(); t != nil {
-		t.forget(keys)
-	}
 	db, err := open(sl.path, "mode=rw", "secure_delete(1)")
 	if err != nil {
 		return 0, err
 	}
 	db.SetMaxOpenConns(1)
-	if err = deleteRows(ctx, db, keys); err == nil {
-		sl.stained = true
-		err = sl.clean(ctx, db)
+	if err = sl.forget(ctx, db, keys); err != nil {
+		return 0, errors.Join(err, db.Close())
 	}
-	return int64(len(keys)), errors.Join(err, db.Close())
+	return int64(len(keys)), errors.Join(sl.clean(ctx, db), db.Close())
+}
+
+// forget deletes rows, and what names them by their hashes: the index, of which the sealer makes another, and the terms.
+func (sl *slice) forget(ctx context.Context, db *sql.DB, keys []uint64) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	sl.sealed.Store(false)
+	if err := os.Remove(sl.path + indexExt); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := deleteRows(ctx, db, keys); err != nil {
+		return err
+	}
+	if t := sl.terms.Load(); t != nil { // not before: what is still there would never be found again
+		t.forget(keys)
+	}
+	return nil
 }
 
 func deleteRows(ctx context.Context, db *sql.DB, keys []uint64) error {
@@ -102,6 +115,9 @@ func deleteRows(ctx context.Context, db *sql.DB, keys []uint64) error {
 		}
 	}
 	if err := blankTexts(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES ('erased', 1)"); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -134,21 +150,40 @@ func blankTexts(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// clean writes the file anew where erased rows may be left in it: where SQLite has moved rows from page to page, their bytes
-// stay between those that are there, and secure_delete does not reach them. The caller has use and the store's changes.
+// clean writes the file anew where meta says that rows were erased from it: where SQLite has moved rows from page to page,
+// their bytes stay between those that are there, and secure_delete does not reach them. The caller has use and the store's
+// changes.
 func (sl *slice) clean(ctx context.Context, db *sql.DB) error {
-	if !sl.stained {
-		return nil
-	}
-	if _, err := db.ExecContext(ctx, "VACUUM"); err != nil {
+	var erased bool
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'erased')").Scan(&erased)
+	if err != nil || !erased {
 		return err
 	}
+	if err := emptyLog(ctx, db); err != nil { // before it takes all of the new file as well
+		return err
+	}
+	// The copy that VACUUM makes lies on the disk, for a file may be larger than memory; and beside the file, for there may be
+	// no other place.
+	folder := "'" + strings.ReplaceAll(filepath.Dir(sl.path), "'", "''") + "'"
+	for _, statement := range []string{"PRAGMA temp_store = FILE", "PRAGMA temp_store_directory = " + folder, "VACUUM"} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	if err := emptyLog(ctx, db); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "DELETE FROM meta WHERE name = 'erased'")
+	return err
+}
+
+// emptyLog copies the log back into the file, and cuts it off.
+func emptyLog(ctx context.Context, db *sql.DB) error {
 	var busy bool
 	err := db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, new(int), new(int))
 	if err == nil && busy {
 		err = errors.New("the rows are deleted, but their bytes are still there, for another process reads the file: end it, and erase again")
 	}
-	sl.stained = err != nil
 	return err
 }
 

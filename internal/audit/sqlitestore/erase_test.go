@@ -194,6 +194,17 @@ func TestErase_FailsWhileAnotherProcessKeepsTheBytesAndSucceedsAfterwards(t *tes
 	if err := reading.Close(); err != nil {
 		t.Fatal(err)
 	}
+	later := events[3] // with the texts that nobody had any more
+	later.Time, later.ID, later.UserID = storetest.Now, audit.NewID(storetest.Now), "bob"
+	if err := s.Append(t.Context(), storetest.Rows([]audit.Event{later})); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := s.Query(t.Context(), audit.Query{User: "bob", Limit: 1}); err != nil || len(page.Events) != 1 || page.Events[0] != later {
+		t.Errorf("of what came after it is found %+v: %v", page.Events, err)
+	}
+	if n, err := s.Erase(t.Context(), "bob"); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
 	if _, err := s.Erase(t.Context(), "findme"); err != nil {
 		t.Fatal(err)
 	}
@@ -243,5 +254,64 @@ func TestErase_OneThatAKillBrokeOffIsFinishedByTheNextProcess(t *testing.T) {
 	}
 	if n := howMany(t, s, audit.Query{User: "user-5"}); n != len(slices.DeleteFunc(events, func(e audit.Event) bool { return e.UserID != "user-5" })) {
 		t.Errorf("%d events of another are left", n)
+	}
+}
+
+func TestErase_OneThatFailsTakesNothingAndMayBeRepeated(t *testing.T) {
+	s := openIn(t, t.TempDir(), Options{Now: func() time.Time { return storetest.Now }})
+	events, theirs := marked(500)
+	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
+		t.Fatal(err)
+	}
+	db, err := open(s.slices[0].path, "mode=rw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TRIGGER held BEFORE DELETE ON rows BEGIN SELECT raise(ABORT, 'held'); END"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Erase(t.Context(), "findme"); n != 0 || err == nil || !strings.Contains(err.Error(), "held") {
+		t.Errorf("erased %d: %v", n, err)
+	}
+	if n := howMany(t, s, audit.Query{User: "findme"}); n != theirs {
+		t.Errorf("%d events of %d are found where none was erased", n, theirs)
+	}
+	if _, err := db.Exec("DROP TRIGGER held"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Erase(t.Context(), "findme"); n != int64(theirs) || err != nil {
+		t.Errorf("erased %d of %d: %v", n, theirs, err)
+	}
+}
+
+func TestSeal_WritesNoFileAnewFromWhichNothingWasErased(t *testing.T) {
+	dir := t.TempDir()
+	events := storetest.Events(101)
+	for _, part := range [][]audit.Event{events[:50], events[50:]} { // with a start in between
+		s := openIn(t, dir, small(storetest.Now))
+		if err := s.Append(t.Context(), storetest.Rows(part)); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, s)
+		all, _ := s.all()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(part) == 50 {
+			continue
+		}
+		db, err := open(all[0].path, "mode=ro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var made, changed int // what is made changes the schema once each, VACUUM once more
+		if err := db.QueryRow("SELECT (SELECT count(*) FROM sqlite_schema WHERE sql != ''), (SELECT schema_version FROM pragma_schema_version)").Scan(&made, &changed); err != nil {
+			t.Fatal(err)
+		}
+		if !all[0].sealed.Load() || made != changed {
+			t.Errorf("the schema was changed %d times for %d tables and indexes", changed, made)
+		}
 	}
 }

@@ -106,7 +106,6 @@ func (sl *slice) bringForward(ctx context.Context, readOnly bool) error {
 			return err
 		}
 	}
-	sl.stained = !readOnly // the former process may have ended in the middle of an erasure
 	head, err := readHead(sl.path)
 	if err != nil {
 		return fmt.Errorf("open an audit file: %w", err)

@@ -31,7 +31,6 @@ type slice struct {
 	pages   *pages
 	terms   atomic.Pointer[terms] // of a slice that this process wrote from its first row on and has not sealed
 	touched atomic.Int64          // Unix seconds of the last query
-	stained bool                  // bytes of erased rows may be left; for who has the store's changes
 }
 
 // reader is an open slice.
