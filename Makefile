@@ -34,7 +34,7 @@ test: ## install what the tests need and run them all, on Prosody 0.12 and 13
 	go vet ./...
 	go test -race -timeout 10m $$(go list ./... | grep -v internal/e2e)
 	@# Memory and deadlines are judged without the race detector, which takes its own share of both.
-	go test -run Flood ./internal/keys
+	go test -run 'Flood|NoMemory' ./internal/keys ./internal/audit/sqlitestore
 	@# What make bench runs, once each: nothing else would notice one that no longer works.
 	go test -run '^$$' -bench . -benchtime 1x ./internal/bench ./internal/server
 	go test -timeout 15m -p 1 ./internal/e2e/...

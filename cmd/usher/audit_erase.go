@@ -39,7 +39,7 @@ func (cmd *auditEraseCmd) Run(ctx context.Context, c *commands, s streams) error
 	var out struct {
 		Erased int64 `json:"erased"`
 	}
-	if err := cl.do(ctx, http.MethodDelete, "/v1/events"+queryOf(inquiry.Values{"user": cmd.User}), nil, &out); err != nil {
+	if err := cl.ask(ctx, http.MethodDelete, "/v1/events"+queryOf(inquiry.Values{"user": cmd.User}), nil, &out); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.err, "%d events are erased. Revocations, backups, what a sink has passed on, and spills of other nodes are not touched.\n", out.Erased)

@@ -34,6 +34,7 @@ type Archive struct {
 const (
 	searchTime = 50 * time.Second       // bounds one question to the store
 	settleTime = 250 * time.Millisecond // bounds what a question waits for events that are on their way there
+	eraseTime  = time.Hour              // bounds an erasure, which writes the files anew that have the user
 )
 
 // settle has found what was decided just before it is asked for. A store that is behind is not waited for.
@@ -145,7 +146,7 @@ func (a *Archive) erase(c *fiber.Ctx) error {
 	if err != nil || user == "" || len(v) > 1 {
 		return problem(c, fiber.StatusBadRequest, "bad-parameter", "Name the one whose events go, and nothing else: ?user=ID. Events are erased by user alone.")
 	}
-	ctx, cancel := context.WithTimeout(c.UserContext(), searchTime)
+	ctx, cancel := context.WithTimeout(a.Stopping, eraseTime)
 	defer cancel()
 	// What was recorded already must be in the store, or it would come there after this.
 	if err := a.Journal.Flush(ctx); err != nil {

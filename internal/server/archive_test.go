@@ -32,6 +32,7 @@ type library struct {
 	*node
 	pipeline *audit.Pipeline
 	reader   *audit.Reader
+	archive  *server.Archive
 	secret   string
 	folders  []string // of the store and the spill
 }
@@ -53,9 +54,9 @@ func openLibrary(t *testing.T, role credential.Role) *library {
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
-	archive := &server.Archive{Reader: l.reader, Journal: pipeline, Logger: slog.New(slog.DiscardHandler), Stopping: ctx}
+	l.archive = &server.Archive{Reader: l.reader, Journal: pipeline, Logger: slog.New(slog.DiscardHandler), Stopping: ctx}
 	n.server, err = server.New(server.Options{
-		Config: cfg, Audit: pipeline, Credentials: n.who, Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), Admin: archive.Routes(),
+		Config: cfg, Audit: pipeline, Credentials: n.who, Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), Admin: l.archive.Routes(),
 	})
 	must(t, err)
 	go func() { n.stopped <- n.server.Run(ctx) }()
@@ -407,6 +408,37 @@ func TestErase_TakesOneUserAndKeepsWhoErased(t *testing.T) {
 	r := l.get("/v1/events?kind=admin")
 	if len(r.ids(t)) != 1 || !strings.Contains(r.raw, `"actor":"cred:reader"`) || !strings.Contains(r.raw, "2 events of one user were erased") || strings.Contains(r.raw, "gone") {
 		t.Errorf("%s", r.raw)
+	}
+}
+
+// unhurried is a store that only says how long an erasure may take.
+type unhurried struct {
+	audit.Store
+	until chan time.Time
+}
+
+func (u unhurried) Erase(ctx context.Context, _ string) (int64, error) {
+	until, _ := ctx.Deadline()
+	u.until <- until
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// A large store takes minutes, and whoever stops the node does not wait for them.
+func TestErase_HasMoreTimeThanAQuestionAndEndsWithTheNode(t *testing.T) {
+	l := openLibrary(t, credential.Admin)
+	store := unhurried{until: make(chan time.Time, 1)}
+	l.archive.Reader = audit.NewReader(store, nil)
+	answered := make(chan reply, 1)
+	go func() {
+		answered <- l.do("DELETE", l.server.AdminAddress(), "/v1/events?user=ada", "", header("Authorization", "Bearer "+l.secret))
+	}()
+	if until := <-store.until; time.Until(until) < 10*time.Minute {
+		t.Errorf("an erasure may take until %v", until)
+	}
+	l.stop()
+	if r := <-answered; r.status != 503 {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,13 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 		return 0, err
 	}
 	defer s.changes.Unlock()
+	defer s.wakeSealer()
+	all, _ := s.all()
+	full := all[:max(len(all)-1, 0)] // in a large store they take minutes, and events come meanwhile
+	total, err := eraseFrom(ctx, full, user)
+	if err != nil {
+		return total, err
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.writer != nil {
@@ -30,13 +38,16 @@ func (s *Store) Erase(ctx context.Context, user string) (int64, error) {
 		err := s.writer.close()
 		s.writer = nil
 		if err != nil {
-			return 0, err
+			return total, err
 		}
 	}
-	defer s.wakeSealer()
-	all, _ := s.all()
-	var total int64
-	for _, sl := range all {
+	all, _ = s.all()
+	n, err := eraseFrom(ctx, slices.DeleteFunc(all, func(sl *slice) bool { return slices.Contains(full, sl) }), user)
+	return total + n, err
+}
+
+func eraseFrom(ctx context.Context, some []*slice, user string) (total int64, err error) {
+	for _, sl := range some {
 		n, err := sl.erase(ctx, user)
 		total += n
 		if err != nil && !errors.Is(err, errGone) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -313,5 +314,42 @@ func TestSeal_WritesNoFileAnewFromWhichNothingWasErased(t *testing.T) {
 		if !all[0].sealed.Load() || made != changed {
 			t.Errorf("the schema was changed %d times for %d tables and indexes", changed, made)
 		}
+	}
+}
+
+func TestErase_LetsEventsInWhileItIsInAFileThatIsFull(t *testing.T) {
+	s := filled(t, t.TempDir(), 150)
+	other, err := open(s.slices[0].path, "mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	reading, err := other.QueryContext(t.Context(), "SELECT k FROM rows")
+	if err != nil || !reading.Next() {
+		t.Fatalf("nothing can be read: %v", err)
+	}
+	defer reading.Close()
+	erased := make(chan error, 1)
+	go func() {
+		_, err := s.Erase(t.Context(), "user-5")
+		erased <- err
+	}()
+	for s.slices[0].use.TryRLock() { // until it waits for the other one
+		s.slices[0].use.RUnlock()
+		runtime.Gosched()
+	}
+	late := storetest.Events(151)[150:]
+	late[0].Time, late[0].ID = storetest.Now, audit.NewID(storetest.Now)
+	if err := s.Append(t.Context(), storetest.Rows(late)); err != nil {
+		t.Fatal(err)
+	}
+	if err := reading.Close(); err != nil { // which the event did not wait for
+		t.Fatal(err)
+	}
+	if err := <-erased; err != nil {
+		t.Error(err)
+	}
+	if n := howMany(t, s, audit.Query{}); n == 0 || howMany(t, s, audit.Query{User: "user-5"}) > 0 {
+		t.Errorf("%d events are left", n)
 	}
 }
