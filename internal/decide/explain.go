@@ -155,10 +155,11 @@ func (e *explainer) judgements(ctx context.Context) {
 func (e *explainer) subject(path string, c *token.Claims) {
 	domain := e.trial.profile.domainFor(e.trial.host)
 	problem := e.trial.issuer.subject(c, domain)
-	// No host is named *.
-	if problem != nil && problem.Code == reason.SubjectNotAllowed && c.Subject != "*" && domain == "" && len(e.trial.issuer.Subjects) == 0 {
-		e.noHost = true
-		problem.Detail = "profile " + e.trial.profile.Name + " has no domain, so sub must be the host that asks, and none is named: name it"
+	if problem != nil && problem.Code == reason.SubjectNotAllowed && domain == "" && len(e.trial.issuer.Subjects) == 0 {
+		problem.Detail = "profile " + e.trial.profile.Name + " has no domain, so sub must be the host that asks"
+		if e.noHost = c.Subject != "*"; e.noHost { // which no host is called
+			problem.Detail += ", and none is named: name it"
+		}
 	}
 	e.add("subject", path+".subjects", problem)
 }
