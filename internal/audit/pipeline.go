@@ -133,7 +133,11 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 	var target uint64
 	select {
 	case p.flush <- reply:
-		target = <-reply
+		select {
+		case target = <-reply:
+		case <-ctx.Done(): // the disk of the spill hangs
+			return fmt.Errorf("wait for the audit's spill: %w", ctx.Err())
+		}
 	case <-p.ended:
 		target = p.written.Load()
 	case <-ctx.Done():

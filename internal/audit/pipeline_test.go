@@ -160,6 +160,26 @@ func TestPipeline_EveryEventIsStoredOnceAndInOrder(t *testing.T) {
 	}
 }
 
+// Questions wait for it.
+func TestPipeline_FlushWaitsNoLongerThanAskedForADiskThatHangs(t *testing.T) {
+	p := &Pipeline{flush: make(chan chan uint64), ended: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-p.flush // and what is in the queue is being written
+		cancel()
+	}()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Flush(ctx) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-soon(t).Done():
+		t.Fatal("Flush still waits")
+	}
+}
+
 func TestPipeline_StoreAwayLosesNothing(t *testing.T) {
 	store := &shelf{away: true}
 	p, log := start(t, store, Options{})
