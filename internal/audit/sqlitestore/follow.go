@@ -60,9 +60,9 @@ func (s *Store) newer(ctx context.Context, filter *audit.Filter, after uint64, f
 }
 
 func (sl *slice) newer(ctx context.Context, filter *audit.Filter, after uint64, f func(audit.Event) error) (uint64, error) {
-	for {
-		events, last, err := sl.read(ctx, filter, after)
-		if err != nil || last == after {
+	for more := true; more; {
+		events, last, full, err := sl.read(ctx, filter, after)
+		if err != nil {
 			return after, err
 		}
 		for _, e := range events { // with the slice released: f may be slow
@@ -70,38 +70,39 @@ func (sl *slice) newer(ctx context.Context, filter *audit.Filter, after uint64, 
 				return after, err
 			}
 		}
-		after = last
+		after, more = last, full
 	}
+	return after, nil
 }
 
 // mostFollowed is how many rows are read at once. Whoever did not read for an hour finds many, and each of them takes more
 // than a kilobyte of memory.
 const mostFollowed = 1000
 
-// read gives the next rows after a key, and the last key that was read.
-func (sl *slice) read(ctx context.Context, filter *audit.Filter, after uint64) ([]audit.Event, uint64, error) {
+// read gives the next rows after a key, the last key that was read, and whether there may be more.
+func (sl *slice) read(ctx context.Context, filter *audit.Filter, after uint64) (events []audit.Event, last uint64, more bool, err error) {
 	r, release, err := sl.acquire(ctx)
 	if err != nil {
-		return nil, after, err
+		return nil, after, false, err
 	}
 	defer release()
 	one, err := r.session(ctx)
 	if err != nil {
-		return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
+		return nil, after, false, fmt.Errorf("follow %s: %w", sl.path, err)
 	}
 	defer one.close()
 	coded := filter.Coded(one.number)
 	rows, err := one.conn.QueryContext(ctx, "SELECT k, d FROM rows WHERE k > ? ORDER BY k LIMIT ?", int64(after), mostFollowed)
 	if err != nil {
-		return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
+		return nil, after, false, fmt.Errorf("follow %s: %w", sl.path, err)
 	}
 	defer rows.Close()
-	var events []audit.Event
 	var data sql.RawBytes
-	for rows.Next() {
+	n := 0
+	for ; rows.Next(); n++ {
 		var k int64
 		if err := rows.Scan(&k, &data); err != nil {
-			return nil, after, fmt.Errorf("follow %s: %w", sl.path, err)
+			return nil, after, false, fmt.Errorf("follow %s: %w", sl.path, err)
 		}
 		after = uint64(k)
 		if coded == nil || !coded.Row(data) {
@@ -111,5 +112,5 @@ func (sl *slice) read(ctx context.Context, filter *audit.Filter, after uint64) (
 			events = append(events, e)
 		}
 	}
-	return events, after, rows.Err()
+	return events, after, n == mostFollowed, rows.Err()
 }

@@ -241,9 +241,11 @@ func TestFollow_ReadsABacklogInPartsAndAllOfIt(t *testing.T) {
 	}
 	all, _ := s.all()
 	filter := new(audit.Query).Filter()
-	part, _, err := all[0].read(t.Context(), filter, 0)
-	if err != nil || len(part) != mostFollowed {
-		t.Errorf("%d events are read at once, want %d: %v", len(part), mostFollowed, err)
+	for after, want := range map[uint64]int{0: mostFollowed, rows[2*mostFollowed-1].K: 10} {
+		part, _, more, err := all[0].read(t.Context(), filter, after)
+		if err != nil || len(part) != want || more != (want == mostFollowed) {
+			t.Errorf("%d events are read at once, want %d, and more says %v: %v", len(part), want, more, err)
+		}
 	}
 	var seen int
 	last, err := s.newer(t.Context(), filter, 0, func(e audit.Event) error {
