@@ -1,10 +1,8 @@
 package audit
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"log/slog"
 	"os"
@@ -56,15 +54,12 @@ type appendFile interface {
 }
 
 const (
-	frameHead  = 16 // length 4, CRC 4, K 8
-	maxFrame   = 16 << 10
 	maxSegment = 8 << 20
 	maxMemory  = 20 << 20
 	spillExt   = ".spill"
 )
 
 var (
-	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
 	errSpillFull = errors.New("the audit spill has reached audit.spill_max")
 	errNoRoom    = errors.New("the disk of the audit spill takes no more, and neither does memory")
 )
@@ -107,17 +102,6 @@ func segmentName(name string) (uint64, bool) {
 	}
 	first, err := strconv.ParseUint(hex, 16, 64)
 	return first, err == nil
-}
-
-// appendFrame writes one row the way it lies in a segment.
-func appendFrame(dst []byte, k uint64, data []byte) []byte {
-	start := len(dst)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(data)))
-	dst = append(dst, 0, 0, 0, 0)
-	dst = binary.LittleEndian.AppendUint64(dst, k)
-	dst = append(dst, data...)
-	binary.LittleEndian.PutUint32(dst[start+4:], crc32.Checksum(dst[start+8:], castagnoli))
-	return dst
 }
 
 // append takes frames whose first row is k. Where the disk fails they wait in memory, and what comes after them too, until

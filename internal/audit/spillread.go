@@ -2,10 +2,8 @@ package audit
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -25,32 +23,6 @@ type spillReader struct {
 }
 
 const readChunk = 256 << 10
-
-type frameState int
-
-const (
-	frameWhole frameState = iota
-	frameShort            // the bytes end before the frame does
-	frameBad
-)
-
-func parseFrame(b []byte) (Row, int, frameState) {
-	if len(b) < frameHead {
-		return Row{}, 0, frameShort
-	}
-	size := int(binary.LittleEndian.Uint32(b))
-	if size < 3 || size > maxFrame {
-		return Row{}, 0, frameBad
-	}
-	end := frameHead + size
-	if len(b) < end {
-		return Row{}, 0, frameShort
-	}
-	if crc32.Checksum(b[8:end], castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
-		return Row{}, 0, frameBad
-	}
-	return Row{K: binary.LittleEndian.Uint64(b[8:]), Data: b[frameHead:end:end]}, end, frameWhole
-}
 
 // next gives up to limit rows that were not given before, none where all were. They are valid until the call after, which
 // says that they are stored: what waits in memory alone is kept so long. What the disk has taken of that meanwhile comes again.
