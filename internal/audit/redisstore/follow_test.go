@@ -74,16 +74,22 @@ func TestFollow_LeavesNoHourBehindBeforeAllOfItIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
+	eachPart(t, &w, func(part []audit.Event) { seen += len(part) })
+	if seen != len(events) {
+		t.Errorf("%d events of %d are seen", seen, len(events))
+	}
+}
+
+// eachPart reads to the end of what there is.
+func eachPart(t *testing.T, w *follower, f func(part []audit.Event)) {
+	t.Helper()
 	for more := true; more; {
 		var part []audit.Event
 		var err error
 		if part, more, err = w.read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		seen += len(part)
-	}
-	if seen != len(events) {
-		t.Errorf("%d events of %d are seen", seen, len(events))
+		f(part)
 	}
 }
 
@@ -108,16 +114,11 @@ func TestFollow_ReadsOfManyStreamsALittleAtATime(t *testing.T) {
 		}
 	}
 	seen := 0
-	for more := true; more; {
-		var part []audit.Event
-		var err error
-		if part, more, err = w.read(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+	eachPart(t, &w, func(part []audit.Event) {
 		if seen += len(part); len(part) > mostFollowed {
 			t.Errorf("%d events are read at once", len(part))
 		}
-	}
+	})
 	if seen != nodes*each {
 		t.Errorf("%d events of %d are seen", seen, nodes*each)
 	}

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -172,6 +173,22 @@ func TestErase_LeavesNoByteOfTheUserAndAllOfOthers(t *testing.T) {
 	}
 }
 
+// readBeside reads a file as another process may, which is not through until what comes back is closed.
+func readBeside(t *testing.T, path string) *sql.Rows {
+	t.Helper()
+	other, err := open(path, "mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	reading, err := other.QueryContext(t.Context(), "SELECT k FROM rows")
+	if err != nil || !reading.Next() {
+		t.Fatalf("nothing can be read: %v", err)
+	}
+	t.Cleanup(func() { reading.Close() })
+	return reading
+}
+
 func TestErase_FailsWhileAnotherProcessKeepsTheBytesAndSucceedsAfterwards(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir, Options{Now: func() time.Time { return storetest.Now }})
@@ -179,16 +196,7 @@ func TestErase_FailsWhileAnotherProcessKeepsTheBytesAndSucceedsAfterwards(t *tes
 	if err := s.Append(t.Context(), storetest.Rows(events)); err != nil {
 		t.Fatal(err)
 	}
-	other, err := open(s.slices[0].path, "mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	reading, err := other.QueryContext(t.Context(), "SELECT k FROM rows")
-	if err != nil || !reading.Next() {
-		t.Fatalf("nothing can be read: %v", err)
-	}
-	defer reading.Close()
+	reading := readBeside(t, s.slices[0].path)
 	if _, err := s.Erase(t.Context(), "findme"); err == nil || !strings.Contains(err.Error(), "another process reads the file") {
 		t.Errorf("the erasure ends with %v", err)
 	}
@@ -319,16 +327,7 @@ func TestSeal_WritesNoFileAnewFromWhichNothingWasErased(t *testing.T) {
 
 func TestErase_LetsEventsInWhileItIsInAFileThatIsFull(t *testing.T) {
 	s := filled(t, t.TempDir(), 150)
-	other, err := open(s.slices[0].path, "mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	reading, err := other.QueryContext(t.Context(), "SELECT k FROM rows")
-	if err != nil || !reading.Next() {
-		t.Fatalf("nothing can be read: %v", err)
-	}
-	defer reading.Close()
+	reading := readBeside(t, s.slices[0].path)
 	erased := make(chan error, 1)
 	go func() {
 		_, err := s.Erase(t.Context(), "user-5")
