@@ -2,7 +2,6 @@ package credential
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -212,9 +211,14 @@ func (f *File) read() error {
 // parse takes no member that it does not know: a newer usher may have bound a credential by it, to a time or a listener, and
 // writing the file without it would free that for good.
 func parse(b []byte) (all []Credential, err error) {
+	if err := json.Unmarshal(b, &all); err != nil { // of which nothing may follow, either
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	return all, cmp.Or(json.Unmarshal(b, &all), d.Decode(&all))
+	all = nil
+	err = d.Decode(&all)
+	return all, err
 }
 
 // readWhole gives the content of a file and which file that was: another may have its name a moment later.
