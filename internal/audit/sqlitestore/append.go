@@ -31,8 +31,14 @@ type writer struct {
 
 const insertRows = 50
 
-// logPages is about how many pages of 16 KiB the log of a slice takes: 4 MiB, since they count for audit.max_size.
-const logPages = 256
+// logPages is about how many pages of 16 KiB the log of a slice takes: 16 MiB, for each copying back costs; and a quarter of
+// that where audit.max_size is small, for which they count.
+func (s *Store) logPages() int {
+	if s.opt.MaxSize > 0 && s.opt.MaxSize < 1<<30 {
+		return 256
+	}
+	return 1024
+}
 
 type count struct {
 	t   int64
@@ -145,7 +151,7 @@ func (s *Store) reopen(ctx context.Context) error {
 	if newest.sealed.Load() || newest.turned.Load() {
 		return nil
 	}
-	w, err := openWriter(ctx, newest)
+	w, err := s.openWriter(ctx, newest)
 	if err != nil {
 		return fmt.Errorf("open the audit file %s: %w", newest.path, err)
 	}
@@ -194,7 +200,7 @@ func (s *Store) create(ctx context.Context, k uint64) (*writer, error) {
 	if err := sl.make(ctx); err != nil {
 		return nil, fmt.Errorf("make the audit file %s: %w", sl.path, err)
 	}
-	w, err := openWriter(ctx, sl)
+	w, err := s.openWriter(ctx, sl)
 	if err != nil {
 		return nil, fmt.Errorf("open the audit file %s: %w", sl.path, err)
 	}
@@ -235,10 +241,10 @@ func syncFolder(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-func openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
+func (s *Store) openWriter(ctx context.Context, sl *slice) (w *writer, err error) {
 	// Commits are not flushed one by one: the spill keeps what Last has not called safe. Now and then the log is copied back
 	// nonetheless: it grows by whole pages, also by those of a single event.
-	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", fmt.Sprintf("wal_autocheckpoint(%d)", logPages), "cache_size(-1000)")
+	db, err := open(sl.path, "mode=rw", "journal_mode(WAL)", "synchronous(NORMAL)", fmt.Sprintf("wal_autocheckpoint(%d)", s.logPages()), "cache_size(-1000)")
 	if err != nil {
 		return nil, err
 	}

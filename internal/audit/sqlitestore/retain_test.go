@@ -54,16 +54,17 @@ func TestStore_RetentionDeletesTheOldestPastTheSize(t *testing.T) {
 // A commit copies whole pages into the log, for a single event too. What is not copied back into the file is gigabytes after
 // some hours of a few events a second, and has the oldest slices deleted for audit.max_size.
 func TestStore_TrickleOfEventsLeavesASmallLog(t *testing.T) {
-	dir := t.TempDir()
-	s := openIn(t, dir, Options{})
-	for _, row := range storetest.Rows(storetest.Events(1500)) {
-		if err := s.Append(t.Context(), []audit.Row{row}); err != nil {
-			t.Fatal(err)
+	for limit, most := range map[int64]int64{0: 32 << 20, 10 << 30: 32 << 20, 64 << 20: 8 << 20} {
+		s := openIn(t, t.TempDir(), Options{MaxSize: limit})
+		for _, row := range storetest.Rows(storetest.Events(1500)) {
+			if err := s.Append(t.Context(), []audit.Row{row}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	all, _ := s.all()
-	if size := all[0].size(); size > 8<<20 {
-		t.Errorf("the slice and its log take %d bytes", size)
+		all, _ := s.all()
+		if size := all[0].size(); size > most {
+			t.Errorf("with max_size %d the slice and its log take %d bytes", limit, size)
+		}
 	}
 }
 
