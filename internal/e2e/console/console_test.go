@@ -192,12 +192,7 @@ func TestConsole_RevokesAndLifts(t *testing.T) {
 func TestConsole_UntilAloneHasNoBeginning(t *testing.T) {
 	s := e2e.StartVerifier(t, e2e.Setup{})
 	until := time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)
-	asked := fmt.Sprintf(`{"id":"1","stage":"connect","host":%q,"token":%q,"session":"s"}`, e2e.Domain, holder(t, "visitor", "*"))
-	answer, err := http.Post(s.URL+"/v1/verify", "application/json", strings.NewReader(asked))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
+	decide(t, s, "1", holder(t, "visitor", "*"))
 	r := sitDown(t, s)
 	r.signIn("audit")
 	r.must(r.Open(e2e.Context(t), s.AdminURL+"/#/decisions?until="+until))
