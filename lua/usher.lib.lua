@@ -11,9 +11,9 @@ local no_verdict = { unavailable = true, condition = "service-unavailable", text
 -- The feed sets the last two: a count of what it has said, and watch(session, since, kept).
 local lib = { no_verdict = no_verdict, news = 0, watch = function () end };
 
--- 96 random bits, for a session and its username, which stands in every stanza: no longer than Prosody's own for anonymous
--- users. Jitsi's client takes its first eight digits for the nick, if they are hexadecimal.
-function lib.new_id() return to_hex(random_bytes(12)); end
+-- 64 random bits, for a session and its username, which stands in every stanza: each digit of it is read again and again.
+-- Jitsi's client takes its first eight for the nick, if they are hexadecimal.
+function lib.new_id() return to_hex(random_bytes(8)); end
 
 local byte, find, sub = string.byte, string.find, string.sub;
 

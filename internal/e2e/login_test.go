@@ -25,7 +25,7 @@ import (
 var browserTransports = []e2e.Via{e2e.WebSocket, e2e.BOSH}
 
 // username is that of a JID: Jitsi's client takes its first eight digits for the nick, if they are hexadecimal.
-var username = regexp.MustCompile(`^[0-9a-f]{24}@`)
+var username = regexp.MustCompile(`^[0-9a-f]{16}@`)
 
 var endsInDecisionID = regexp.MustCompile(` \([0-9A-HJKMNP-TV-Z]{26}\)$`)
 
