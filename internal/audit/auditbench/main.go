@@ -36,8 +36,8 @@ func run() error {
 	runs := flag.Int("runs", 200, "questions of each kind")
 	one := flag.String("one", "", "ask one question of cold files, and print its microseconds and what it found (used for the cold figures)")
 	rate := flag.Int("rate", -1, "instead of all that: record this many a second beside signature checks, 0: as fast as they go")
-	seconds := flag.Int("seconds", 20, "how long a round with -rate takes")
-	rounds := flag.Int("rounds", 15, "how many rounds with -rate, each with the audit off and on; the store goes on from round to round")
+	seconds := flag.Int("seconds", 20, "for how many seconds a round with -rate has the audit off, and for how many on")
+	rounds := flag.Int("rounds", 15, "how many rounds with -rate, the audit off and on by turns; the store goes on from round to round")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of all this")
 	event := flag.Int("event", 0, "whose values to ask for, with -one")
 	flag.Parse()
@@ -53,7 +53,7 @@ func run() error {
 	}
 	switch {
 	case *rate >= 0:
-		return benchRate(*rate, time.Duration(*seconds)*time.Second, *rounds)
+		return benchRate(*rate, max(*seconds, 1), *rounds)
 	case *one != "":
 		return askOne(*dir, newWorld(*rows), *one, *event)
 	case *address != "":
