@@ -79,7 +79,13 @@ local sasl = {}; sasl.__index = sasl;
 local function new_sasl(session) return setmetatable({ session = session }, sasl); end
 function sasl:clean_clone() return new_sasl(self.session); end
 
-function sasl:mechanisms() local may = self.session.secure or nil; return { ANONYMOUS = true, OAUTHBEARER = may, PLAIN = plain and may }; end
+-- Who came by a URL has shown there what it has. Jitsi's client would take OAUTHBEARER wherever it is offered, for a password
+-- that it has not got.
+function sasl:mechanisms()
+	local native = self.session.secure and not self.session.jitsi_web_query_prefix or nil;
+	return { ANONYMOUS = true, OAUTHBEARER = native, PLAIN = plain and native };
+end
+
 function sasl:select(name) self.selected = self:mechanisms()[name] and name; return self.selected; end
 
 local no_answer = { condition = "temporary-auth-failure", text = usher.no_verdict.text };

@@ -146,24 +146,44 @@ func TestNativeClient_NoMechanismThatShowsATokenIsOfferedInTheClear(t *testing.T
 		t.Parallel()
 		for plain, want := range map[string]string{"false": "[ANONYMOUS OAUTHBEARER]", "true": "[ANONYMOUS OAUTHBEARER PLAIN]"} {
 			s := e2e.Start(t, release, e2e.Setup{Host: "usher_plain = " + plain})
-			if got := fmt.Sprint(mechanisms(s.Connect(t, e2e.Who{}))); got != want {
+			mustHaveToShowItInTheURL(t, s.Connect(t, e2e.Who{Via: e2e.TCP}))
+			s.Lua(t, e2e.SecureTCP, nil)
+			if got := fmt.Sprint(mechanisms(s.Connect(t, e2e.Who{Via: e2e.TCP}))); got != want {
 				t.Errorf("with usher_plain = %s an encrypted stream offers %s, want %s", plain, got, want)
-			}
-			clear := s.Connect(t, e2e.Who{Via: e2e.TCP})
-			if got := fmt.Sprint(mechanisms(clear)); got != "[ANONYMOUS]" {
-				t.Errorf("a stream in the clear offers %s", got)
-			}
-			for mechanism, message := range map[string]string{
-				"PLAIN":       "\x00anybody\x00" + e2e.Token(t, nil),
-				"OAUTHBEARER": "n,,\x01auth=Bearer " + e2e.Token(t, nil) + "\x01\x01",
-			} {
-				var refused *client.LoginError
-				if err := clear.AuthenticateBy(e2e.Context(t), mechanism, message); !errors.As(err, &refused) {
-					t.Errorf("%s in the clear ended with: %v", mechanism, err)
-				}
 			}
 		}
 	})
+}
+
+// strophe.js takes OAUTHBEARER wherever it is offered, unless its caller says by null that there is no password. Jitsi's client
+// says nothing.
+func TestNativeClient_WhoComesByAURLIsOfferedNoOtherWayToShowAToken(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{Host: "usher_plain = true"})
+		for _, via := range []e2e.Via{e2e.WebSocket, e2e.BOSH} {
+			for _, token := range []string{"", e2e.Token(t, nil)} {
+				mustHaveToShowItInTheURL(t, s.Connect(t, e2e.Who{Via: via, Token: token}))
+			}
+		}
+	})
+}
+
+// mustHaveToShowItInTheURL says that a stream neither offers nor takes what shows a token by SASL.
+func mustHaveToShowItInTheURL(t *testing.T, v *e2e.Visitor) {
+	t.Helper()
+	if got := fmt.Sprint(mechanisms(v)); got != "[ANONYMOUS]" {
+		t.Errorf("the stream offers %s", got)
+	}
+	for mechanism, message := range map[string]string{
+		"PLAIN":       "\x00anybody\x00" + e2e.Token(t, nil),
+		"OAUTHBEARER": "n,,\x01auth=Bearer " + e2e.Token(t, nil) + "\x01\x01",
+	} {
+		var refused *client.LoginError
+		if err := v.AuthenticateBy(e2e.Context(t), mechanism, message); !errors.As(err, &refused) || refused.Condition != "invalid-mechanism" {
+			t.Errorf("%s ended with: %v", mechanism, err)
+		}
+	}
 }
 
 func TestNativeClient_MessagesAreReadAsTheirRFCsSay(t *testing.T) {
@@ -197,8 +217,9 @@ func TestNativeClient_MessagesAreReadAsTheirRFCsSay(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
 		s := e2e.Start(t, release, e2e.Setup{Host: "usher_plain = true"})
+		s.Lua(t, e2e.SecureTCP, nil)
 		for _, c := range cases {
-			v := s.Connect(t, e2e.Who{})
+			v := s.Connect(t, e2e.Who{Via: e2e.TCP})
 			mechanisms(v)
 			err := v.AuthenticateBy(e2e.Context(t), c.mechanism, c.message)
 			var refused *client.LoginError
@@ -224,8 +245,9 @@ func TestNativeClient_AUsernameIsGivenToItsOwnIdentityAlone(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
 		s := e2e.Start(t, release, e2e.Setup{Host: "usher_plain = true"})
+		s.Lua(t, e2e.SecureTCP, nil)
 		login := func(username, token string) *e2e.Visitor {
-			v := s.Connect(t, e2e.Who{})
+			v := s.Connect(t, e2e.Who{Via: e2e.TCP})
 			mechanisms(v)
 			if err := v.AuthenticateBy(e2e.Context(t), "PLAIN", "\x00"+username+"\x00"+token); err != nil {
 				t.Fatal(err)
@@ -287,7 +309,8 @@ func TestNativeClient_ATokenLargerThanASocketTakesAtOnceArrivesWhole(t *testing.
 			Global:      fmt.Sprintf("c2s_stanza_size_limit = %d\nc2s_unauthed_stanza_size_limit = %[1]d\n", limit),
 			Host:        fmt.Sprintf("usher_url = %q\nusher_timeout = 20\n", verifier.URL),
 		})
-		v := s.Connect(t, e2e.Who{})
+		s.Lua(t, e2e.SecureTCP, nil)
+		v := s.Connect(t, e2e.Who{Via: e2e.TCP})
 		mechanisms(v)
 		err := v.AuthenticateBy(e2e.Context(t), "OAUTHBEARER", "n,,\x01auth=Bearer "+large.String()+"\x01\x01")
 		if err == nil || !strings.Contains(err.Error(), "Too large.") {
@@ -323,12 +346,13 @@ func TestNativeClient_AnAnswerThatComesTooEarlySpoilsNoLaterQuestion(t *testing.
 			Global:      "c2s_stanza_size_limit = 16777216\nc2s_unauthed_stanza_size_limit = 16777216\n",
 			Host:        fmt.Sprintf("usher_url = \"http://%s\"\nusher_eject = false\n", verifier.Addr()),
 		})
+		s.Lua(t, e2e.SecureTCP, nil)
 		for n := range 40 {
 			size := 1000
 			if n%8 == 0 {
 				size = 4 << 20
 			}
-			v := s.Connect(t, e2e.Who{Via: e2e.BOSH})
+			v := s.Connect(t, e2e.Who{Via: e2e.TCP})
 			mechanisms(v)
 			err := v.AuthenticateBy(e2e.Context(t), "OAUTHBEARER", "n,,\x01auth=Bearer "+strings.Repeat("x", size)+"\x01\x01")
 			if err == nil || !strings.Contains(err.Error(), "At once.") {

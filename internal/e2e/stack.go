@@ -22,6 +22,12 @@ const GuestDomain = "guest." + Domain
 // patience bounds each single wait of a test: far longer than anything should take, far shorter than go test's own.
 const patience = 30 * time.Second
 
+// SecureTCP is Lua that makes plain c2s count as encrypted, for a token goes in no other way there, and the harness speaks no
+// TLS.
+const SecureTCP = `prosody.hosts["` + Domain + `"].events.add_handler("stream-features", function (event)
+	event.origin.secure = true;
+end, 1000);`
+
 // Setup changes a stack from its default: one profile with one issuer (see DefaultProfiles), no guests, rooms that
 // a token may open.
 type Setup struct {

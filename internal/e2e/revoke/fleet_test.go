@@ -94,7 +94,7 @@ func asking(t *testing.T, release prosody.Release, o team, verifiers ...*verifie
 		Global: "usher_url = { " + strings.Join(urls, "; ") + " }",
 	})
 	s := &scene{&e2e.Stack{Prosody: server, Verifier: verifiers[0]}, o}
-	s.Lua(t, secure, nil)
+	s.Lua(t, e2e.SecureTCP, nil)
 	return s
 }
 

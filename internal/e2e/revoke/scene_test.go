@@ -35,11 +35,6 @@ var transports = []e2e.Via{e2e.WebSocket, e2e.BOSH, e2e.TCP}
 // audited makes a verifier print its events, one line of JSON each.
 const audited = "audit: {sink: jsonl}\n"
 
-// secure makes plain c2s count as encrypted, for a token goes in no other way there, and the harness speaks no TLS.
-const secure = `prosody.hosts["` + e2e.Domain + `"].events.add_handler("stream-features", function (event)
-	event.origin.secure = true;
-end, 1000);`
-
 // scene is a stack with a security team.
 type scene struct {
 	*e2e.Stack
@@ -54,7 +49,7 @@ func each(t *testing.T, setup e2e.Setup, run func(t *testing.T, s *scene)) {
 		t.Parallel()
 		stack := e2e.Start(t, release, setup)
 		s := &scene{stack, beside(t, stack.Verifier)}
-		s.Lua(t, secure, nil)
+		s.Lua(t, e2e.SecureTCP, nil)
 		run(t, s)
 	})
 }
