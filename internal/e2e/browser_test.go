@@ -17,19 +17,14 @@ import (
 	"github.com/usher-im/usher/internal/reason"
 )
 
-// strophe is a page in a real browser with strophe.js, the library by which Jitsi's client speaks XMPP.
-type strophe struct {
+// page is one of testdata/javascript in a real browser, with a library that is Jitsi's or that Jitsi's client stands on.
+type page struct {
 	*browser.Browser
 	t *testing.T
 }
 
-// happened is what the page saw: a status of the connection, or a presence.
-type happened struct {
-	Status, From, Type, Condition, Jitsi, Text string
-	Codes                                      []string
-}
-
-func openStrophe(t *testing.T) strophe {
+// openPage shows a page with the library that it names.
+func openPage(t *testing.T, name, library string) page {
 	t.Helper()
 	repo, err := proc.RepoRoot()
 	if err != nil {
@@ -38,8 +33,8 @@ func openStrophe(t *testing.T) strophe {
 	// A page of another origin than Prosody's, as where a deployment has them on two hosts.
 	files := http.NewServeMux()
 	for path, file := range map[string]string{
-		"/":                   "internal/e2e/testdata/javascript/strophe.html",
-		"/strophe.umd.min.js": ".cache/javascript/node_modules/strophe.js/dist/strophe.umd.min.js",
+		"/":                          "internal/e2e/testdata/javascript/" + name,
+		"/" + filepath.Base(library): ".cache/javascript/" + library,
 	} {
 		files.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.Join(repo, file)) })
 	}
@@ -57,14 +52,37 @@ func openStrophe(t *testing.T) strophe {
 	if err := b.Open(e2e.Context(t), server.URL); err != nil {
 		t.Fatal(err)
 	}
-	return strophe{b, t}
+	return page{b, t}
 }
 
-func (s strophe) run(script string, result any) {
-	s.t.Helper()
-	if err := s.Run(e2e.Context(s.t), script, result); err != nil {
-		s.t.Fatal(err)
+func (p page) run(script string, result any) {
+	p.t.Helper()
+	if err := p.Run(e2e.Context(p.t), script, result); err != nil {
+		p.t.Fatal(err)
 	}
+}
+
+// await waits until the page has seen something: its list of what it saw is read until one fits.
+func await[T any](p page, what string, is func(T) bool) T {
+	p.t.Helper()
+	var seen []T
+	for ctx := e2e.Context(p.t); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		p.run("return seen", &seen)
+		if i := slices.IndexFunc(seen, is); i >= 0 {
+			return seen[i]
+		}
+	}
+	p.t.Fatalf("the page waits for %s; it saw %+v", what, seen)
+	panic("unreachable")
+}
+
+// strophe is a page with strophe.js, the library by which Jitsi's client speaks XMPP.
+type strophe struct{ page }
+
+// happened is what it saw: a status of the connection, or a presence.
+type happened struct {
+	Status, From, Type, Condition, Jitsi, Text string
+	Codes                                      []string
 }
 
 // enter connects with a token and enters rooms.
@@ -82,18 +100,9 @@ func list(all []string) string {
 	return text + "]"
 }
 
-// mustSee waits until the page has seen something.
 func (s strophe) mustSee(what string, is func(happened) bool) happened {
 	s.t.Helper()
-	var seen []happened
-	for ctx := e2e.Context(s.t); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-		s.run("return seen", &seen)
-		if i := slices.IndexFunc(seen, is); i >= 0 {
-			return seen[i]
-		}
-	}
-	s.t.Fatalf("strophe.js waits for %s; it saw %+v", what, seen)
-	return happened{}
+	return await(s.page, what, is)
 }
 
 func status(name string) func(happened) bool {
@@ -104,10 +113,10 @@ func TestBrowser_StropheEntersIsRefusedAndIsPutOut(t *testing.T) {
 	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
 		t.Parallel()
 		s := e2e.Start(t, release, e2e.Setup{})
-		page := openStrophe(t)
+		opened := openPage(t, "strophe.html", "node_modules/strophe.js/dist/strophe.umd.min.js")
 		for transport, service := range map[string]string{"WebSocket": s.Prosody.WebSocketURL(), "BOSH": s.Prosody.BOSHURL()} {
 			t.Run(transport, func(t *testing.T) {
-				page := strophe{page.Browser, t}
+				page := strophe{page{opened.Browser, t}}
 				page.enter(service, e2e.Token(t, e2e.Claims{"exp": seconds(-time.Minute)}))
 				refused := page.mustSee("its login to be refused", status("AUTHFAIL"))
 				mustSay(t, refused.Text, reason.TokenExpired)
@@ -138,7 +147,7 @@ func TestBrowser_StropheEntersIsRefusedAndIsPutOut(t *testing.T) {
 				mustSay(t, refused.Text, reason.TokenRevoked)
 			})
 		}
-		complaints, err := page.Complaints(e2e.Context(t))
+		complaints, err := opened.Complaints(e2e.Context(t))
 		if err != nil || len(complaints) > 0 {
 			t.Errorf("the browser complained: %q, %v", complaints, err)
 		}
