@@ -128,7 +128,7 @@ local function new(urls, timeout, credential)
 	end
 
 	function listener.ondisconnect(conn, err)
-		local link, why = links[conn], "the connection was lost: " .. tostring(err);
+		local link, why = links[conn], "the connection was lost: " .. tostring(err or "the verifier closed it");
 		local request = drop(link);
 		if request and link.kept and link.buffer == "" then attempt(request, link.at, why); elseif request then finish(request, nil, why); end
 	end
