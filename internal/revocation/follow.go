@@ -115,6 +115,8 @@ func (l *Ledger) follow(parent context.Context, following func()) error {
 
 // apply takes changes over, in order: first into the index, then to the feed.
 func (l *Ledger) apply(changes []Change) error {
+	l.moving.Lock()
+	defer l.moving.Unlock()
 	at := l.position()
 	steps, err := l.advance(l.index, &at, changes)
 	if len(steps) == 0 {

@@ -40,6 +40,7 @@ type Ledger struct {
 	loud      limiter
 	details   details
 
+	moving   sync.Mutex // held while the index and at move on together
 	mu       sync.Mutex
 	at       position
 	awaiting awaited
@@ -106,14 +107,28 @@ func (l *Ledger) Feed() *Feed { return l.feed }
 // FeedKeys appends to names the opaque keys under which the feed would name this token.
 func (l *Ledger) FeedKeys(names []Name, m *Marks) []Name { return l.feed.lock.of(names, m) }
 
-// Revoke writes revocations that Prepare accepted. When it returns, this node's index has them too, as far as the
-// store's answer reached it in time.
+// Revoke writes revocations that Prepare accepted. When it returns, this node's index has them too, also where the store's
+// changes reach it late or not at all.
 func (l *Ledger) Revoke(ctx context.Context, rs []Revocation) (Written, error) {
 	w, err := l.store.Revoke(ctx, rs)
 	if err == nil {
+		l.hold(w.Outcomes)
 		l.awaitApplied(ctx, w.Seq, w.Outcomes...)
 	}
 	return w, err
+}
+
+// hold puts what this node has revoked into its index, ahead of the store's changes, which bring it once more. Where they
+// have come as far, the index stays as it is: what was lifted since would never go again.
+func (l *Ledger) hold(revoked []Outcome) {
+	l.moving.Lock()
+	defer l.moving.Unlock()
+	at := l.position().seq
+	for _, o := range revoked {
+		if e := o.Revocation.Entry(); at < o.Seq && !l.index.covers(e) {
+			l.index.Put(e)
+		}
+	}
 }
 
 // Lift takes a revocation back for an actor.

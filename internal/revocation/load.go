@@ -148,6 +148,8 @@ func (l *Ledger) takeOver(next *Index, at position, before []Change, asked int64
 	for len(before) > 0 && (before[len(before)-1].Beat != "" || before[len(before)-1].Seq > at.seq) {
 		before = before[:len(before)-1]
 	}
+	l.moving.Lock()
+	defer l.moving.Unlock()
 	l.index.replace(next)
 	l.feed.restart(at, before)
 	l.stats.loads.Add(1)

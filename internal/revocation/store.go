@@ -67,6 +67,8 @@ type Outcome struct {
 	Revocation Revocation
 	// New: it was not known before.
 	New bool
+	// Seq is the number of a change after which the store had it so.
+	Seq uint64
 }
 
 // Identity names a store's content. A store that was emptied has another.

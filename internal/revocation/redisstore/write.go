@@ -42,6 +42,7 @@ func (s *Store) revoke(ctx context.Context, conn *redis.Conn, rs []revocation.Re
 			}
 			// A write that was repeated after its answer was lost finds its own work.
 			o.New = o.New || again && o.Revocation.CreatedAt.Equal(r.CreatedAt) && o.Revocation.Actor == r.Actor
+			o.Seq = w.Seq
 			w.Outcomes = append(w.Outcomes, o)
 		}
 	}

@@ -135,6 +135,7 @@ func (s *Store) Revoke(ctx context.Context, rs []revocation.Revocation) (revocat
 			if err != nil {
 				return err
 			}
+			o.Seq = st.seq
 			w.Outcomes = append(w.Outcomes, o)
 		}
 		w.Seq = st.seq

@@ -71,6 +71,49 @@ func ledgerFollows(t *testing.T, b Backing) {
 	}
 }
 
+func revokedHere(t *testing.T, b Backing) {
+	slow := &held{Store: b.Open(t)}
+	l := Ledger(t, slow)
+	slow.gate.Lock() // the index hears of nothing
+	defer slow.gate.Unlock()
+	if _, err := l.Revoke(limited(t), []revocation.Revocation{JTI(t, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	if !Denies(t, l, "a", revocation.Rules{MaxStaleness: time.Hour}) {
+		t.Fatal("a node lets in what it has revoked itself, until the store tells it")
+	}
+}
+
+// answering is a store whose answer to a revocation comes after what is done meanwhile.
+type answering struct {
+	revocation.Store
+	meanwhile func()
+}
+
+func (a *answering) Revoke(ctx context.Context, rs []revocation.Revocation) (revocation.Written, error) {
+	w, err := a.Store.Revoke(ctx, rs)
+	a.meanwhile()
+	return w, err
+}
+
+func liftedMeanwhile(t *testing.T, b Backing) {
+	slow, other := &answering{Store: b.Open(t)}, b.Open(t)
+	l := Ledger(t, slow)
+	slow.meanwhile = func() {
+		_, w, err := other.Lift(limited(t), JTI(t, "a").Key(), "cred:lifter")
+		if err != nil {
+			t.Fatal(err)
+		}
+		Eventually(t, "the node has heard of both", func() bool { return l.Stats().Seq >= w.Seq })
+	}
+	if _, err := l.Revoke(limited(t), []revocation.Revocation{JTI(t, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	if Denies(t, l, "a", revocation.Rules{}) {
+		t.Fatal("what was lifted since stays revoked")
+	}
+}
+
 // noGap writes all through restarts of the reader. What was acknowledged by the time the reader is ready it must come to
 // know: a change that fell between snapshot and stream it would never hear of again.
 func noGap(t *testing.T, b Backing) {

@@ -50,6 +50,8 @@ func Run(t *testing.T, backing func(t *testing.T) Backing) {
 		{"ClaimIsHandedToWhoResumes", resuming},
 		{"ClaimEndsWithItsToken", claimEnds},
 		{"LedgerDeniesWhatAnotherNodeRevoked", ledgerFollows},
+		{"LedgerDeniesAtOnceWhatItRevokedItself", revokedHere},
+		{"LedgerLetsInWhatWasLiftedBeforeItsAnswerCame", liftedMeanwhile},
 		{"LedgerHasNoGapBetweenSnapshotAndStream", noGap},
 		{"LedgerLoadsAnewWhereChangesAreGone", behind},
 		{"LedgerAsksTheStoreWhenStrict", strict},
