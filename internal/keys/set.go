@@ -28,6 +28,7 @@ type set struct {
 	since    time.Time // when the server last confirmed the keys, by the machine's clock
 	shown    time.Time // the same by the ring's
 	next     time.Time
+	heard    time.Time // when the server was asked what it answered last
 }
 
 // newSet makes a source whose first flight is booked already: a token that comes before the first answer waits for it.
@@ -72,12 +73,13 @@ func publicAlgorithms() []token.Algorithm {
 	return algs
 }
 
-// demand: without a kid only keys that have never been there are worth a wait.
+// demand: without a kid only keys that have never been there are worth a wait. With one, an answer that was asked for after
+// the token came has said all: who slept through it must not be held back as if nobody had asked for it.
 func (s *set) demand(w wanted) demand {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if w.kid == "" && s.keys != nil && !s.unshown || w.kid != "" && s.absent.has(w.kid, now) {
+	if w.kid == "" && s.keys != nil && !s.unshown || w.kid != "" && (s.heard.After(w.since) || s.absent.has(w.kid, now)) {
 		return demand{absent: true}
 	}
 	return s.board(w, wanted{}, now, s.silence())
@@ -161,6 +163,9 @@ func (s *set) fetch(ctx context.Context, f *flight) {
 	}
 	s.mu.Lock()
 	s.flight, s.unshown = nil, false
+	if err == nil {
+		s.heard = f.sent
+	}
 	s.mu.Unlock()
 	f.land(err)
 }
