@@ -240,7 +240,9 @@ func TestASAP_ManyKidsAtOnceAreAllFetchedOnceEach(t *testing.T) {
 		pems[fmt.Sprint("tenant-", i)] = publicPEM(newEd25519())
 	}
 	server := newKeyServer(t, newStore(pems, "").answer)
-	r := ring(t, config.KeySource{ASAPURL: server.URL})
+	p := usual
+	p.wait = time.Hour
+	r := openRing(t, p, nil, config.KeySource{ASAPURL: server.URL})
 	var all sync.WaitGroup
 	for kid := range pems {
 		for range 3 {

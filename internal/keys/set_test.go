@@ -395,15 +395,26 @@ func TestSet_AKeyWithoutKidServesEveryKidThroughAnOutage(t *testing.T) {
 }
 
 func TestRing_SettleWaitsLongerThanAToken(t *testing.T) {
+	release := make(chan struct{})
 	good := answer(jwks(member(newEd25519(), "kid", "a")))
-	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(300 * time.Millisecond)
-		good(w, r)
-	})
+	server := newKeyServer(t, func(w http.ResponseWriter, r *http.Request) { <-release; good(w, r) })
 	p := quick()
 	p.wait = 20 * time.Millisecond
 	r := openRing(t, p, nil, config.KeySource{JWKSURL: server.URL})
-	expect(t, r, "a", token.EdDSA, unavailableCode)
-	r.Settle(t.Context())
+	settled := make(chan struct{})
+	go func() {
+		r.Settle(t.Context())
+		close(settled)
+	}()
+	s := r.remotes[0].(*set)
+	until(t, "it waits", func() bool { return s.waiters() == 1 })
+	expect(t, r, "a", token.EdDSA, unavailableCode) // a token that came later has given up
+	select {
+	case <-settled:
+		t.Error("it waits no longer than a token")
+	default:
+	}
+	close(release)
+	<-settled
 	expect(t, r, "a", token.EdDSA, "a")
 }
