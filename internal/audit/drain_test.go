@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"context"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -17,9 +16,7 @@ func TestPipeline_TheLogTellsOfEveryEventThatWasShed(t *testing.T) {
 		for i := range 10_000 {
 			p.Record(numbered(i))
 		}
-		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		_ = p.Flush(short)
-		cancel()
+		drained(p)
 	}
 	store.set(func() { store.away = false })
 	if err := p.Close(soon(t)); err != nil {
@@ -40,9 +37,7 @@ func TestPipeline_LagIsToldOfAStoreThatWasNeverThere(t *testing.T) {
 	var ahead atomic.Int64
 	p, _ := start(t, store, Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	p.Record(numbered(1))
-	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	_ = p.Flush(short)
+	drained(p)
 	ahead.Store(int64(time.Hour))
 	if lag := p.lag(); lag < 59*time.Minute {
 		t.Errorf("a lag of %s after an hour", lag)

@@ -128,6 +128,13 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
+// drained waits until everything recorded before it is in the spill, or shed.
+func drained(p *Pipeline) {
+	reply := make(chan uint64)
+	p.flush <- reply
+	<-reply
+}
+
 func flush(t *testing.T, p *Pipeline) {
 	t.Helper()
 	if err := p.Flush(soon(t)); err != nil {
@@ -190,6 +197,9 @@ func TestPipeline_StoreAwayLosesNothing(t *testing.T) {
 	defer cancel()
 	if err := p.Flush(short); err == nil {
 		t.Error("Flush says that a store that is away has everything")
+	}
+	if _, err := log.Wait(soon(t), "does not take events"); err != nil {
+		t.Fatal(err)
 	}
 	store.set(func() { store.away = false })
 	for i := range 1000 {
@@ -341,9 +351,7 @@ func TestPipeline_ShedsOnlyPastTheDiskBoundAndCounts(t *testing.T) {
 	for i := range all {
 		p.Record(numbered(i))
 	}
-	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	_ = p.Flush(short)
+	drained(p)
 	shed, kept := p.shed.Load(), p.recorded.Load()
 	if shed == 0 || kept == 0 || shed+kept != all {
 		t.Fatalf("%d kept and %d shed of %d", kept, shed, all)
