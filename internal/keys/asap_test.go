@@ -354,6 +354,7 @@ func TestASAP_BesideASetIsAskedForWhatTheSetDoesNotHave(t *testing.T) {
 	keys := newKeyServer(t, newStore(map[string]string{"k": publicPEM(newEd25519())}, "").answer)
 	r := ring(t, config.KeySource{ASAPURL: keys.URL}, config.KeySource{JWKSURL: set.URL})
 	<-asked
+	set.say(good) // from then on: for k, which came later, it is asked again
 	var both sync.WaitGroup
 	for _, kid := range []string{"s", "k"} {
 		both.Go(func() { expect(t, r, kid, token.EdDSA, kid) })
