@@ -34,12 +34,12 @@ func (cmd *auditShowCmd) Run(ctx context.Context, c *commands, s streams) error 
 	case cmd.JSON:
 		return jsonEvents{s.out}.add(e)
 	}
-	return explain(screenOf(s.out), &e)
+	return explain(screenOf(s.out), &e, c.reach)
 }
 
 // explain tells one event in full sentences.
-func explain(s screen, e *audit.Event) error {
-	t := telling{screen: s}
+func explain(s screen, e *audit.Event, r reach) error {
+	t := telling{screen: s, reach: r}
 	if e.Kind == audit.Decision {
 		t.decision(e)
 	} else {
@@ -52,6 +52,7 @@ func explain(s screen, e *audit.Event) error {
 // telling is a text of paragraphs with a word in front, wrapped to the screen.
 type telling struct {
 	screen screen
+	reach  reach
 	b      strings.Builder
 }
 
@@ -74,7 +75,7 @@ func (t *telling) say(about, format string, a ...any) {
 // shell: no id of ours does.
 func (t *telling) command(line, argument string) {
 	if strings.Trim(argument, idLetters) == "" {
-		t.b.WriteString(strings.Repeat(" ", margin) + line + " " + argument + "\n")
+		t.b.WriteString(strings.Repeat(" ", margin) + t.reach.further(line+" "+argument) + "\n")
 	}
 }
 
@@ -90,7 +91,7 @@ func (t *telling) decision(e *audit.Event) {
 	t.proof(e)
 	if e.Verdict != audit.Allow {
 		if remedy := e.Reason.Info().Remedy; remedy != "" {
-			t.say("what to do", "%s", remedy)
+			t.say("what to do", "%s", t.reach.hint(remedy))
 		}
 	}
 	t.leads(e)

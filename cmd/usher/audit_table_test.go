@@ -95,7 +95,7 @@ func TestTable_SaysWhatARevocationNames(t *testing.T) {
 				t.Errorf("%s: %q, want %q", kind, got, want)
 			}
 			var b strings.Builder
-			if err := explain(screen{w: &b}, &e); err != nil || !strings.Contains(b.String(), want+".") {
+			if err := explain(screen{w: &b}, &e, reach{}); err != nil || !strings.Contains(b.String(), want+".") {
 				t.Errorf("%s is explained as %q, %v", want, b.String(), err)
 			}
 		}
@@ -105,7 +105,7 @@ func TestTable_SaysWhatARevocationNames(t *testing.T) {
 func TestShow_AForeignTextCannotEndItsQuotationNorBecomeACommand(t *testing.T) {
 	var b strings.Builder
 	e := hostile()
-	if err := explain(screen{w: &b}, &e); err != nil {
+	if err := explain(screen{w: &b}, &e, reach{}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(b.String(), `of the user "x\" of the issuer \"trusted" and the issuer`) || strings.ContainsAny(b.String(), "\x1b\u202e\x07") {
@@ -113,7 +113,7 @@ func TestShow_AForeignTextCannotEndItsQuotationNorBecomeACommand(t *testing.T) {
 	}
 	b.Reset()
 	e.Kind = audit.Ejection
-	if err := explain(screen{w: &b}, &e); err != nil {
+	if err := explain(screen{w: &b}, &e, reach{}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "reboot") {
@@ -128,7 +128,7 @@ func TestShow_EveryReasonIsExplained(t *testing.T) {
 			e.Verdict = audit.Unavailable
 		}
 		var b strings.Builder
-		if err := explain(screen{w: &b, width: 80}, &e); err != nil {
+		if err := explain(screen{w: &b, width: 80}, &e, reach{}); err != nil {
 			t.Fatal(err)
 		}
 		words := strings.Join(strings.Fields(b.String()), " ")

@@ -47,6 +47,7 @@ func parse(c *commands, s streams, args []string) (command, error) {
 	if _, err := line.Apply(); err != nil {
 		return nil, err
 	}
+	c.reach = reachOf(line)
 	return check(line)
 }
 

@@ -37,7 +37,7 @@ func (*configCheckCmd) Run(_ context.Context, c *commands, io streams) error {
 		defer redis.Close()
 	}
 	for _, fault := range faultsOfOwner(cfg) {
-		fmt.Fprintln(io.err, "warning:", fault)
+		fmt.Fprintln(io.err, "warning:", c.reach.hint(fault))
 	}
 	fmt.Fprintf(io.err, "%s is a good config: %s\n", cmp.Or(cfg.Path, "the environment"), summary(cfg))
 	return nil

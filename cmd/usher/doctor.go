@@ -93,7 +93,7 @@ func (cmd *doctorCmd) Run(ctx context.Context, c *commands, s streams) error {
 }
 
 func (d *doctor) found(name, result, remedy, detail string, a ...any) {
-	d.findings = append(d.findings, finding{Name: name, Result: result, Detail: fmt.Sprintf(detail, a...), Remedy: remedy})
+	d.findings = append(d.findings, finding{Name: name, Result: result, Detail: d.c.reach.hint(fmt.Sprintf(detail, a...)), Remedy: d.c.reach.hint(remedy)})
 }
 
 func (d *doctor) print() error {
@@ -247,7 +247,7 @@ func (d *doctor) verifier(ctx context.Context) {
 	case errors.As(err, &waits):
 		d.found("verifier", ill, "", "%s answers, but not Prosody's questions: %v", d.cfg.Listen, err)
 	case err != nil:
-		d.found("verifier", ill, "start it: usher serve, or systemctl start usher; where it does not stay, its log says why (journalctl -u usher)", "nobody answers at %s: %v", d.cfg.Listen, err)
+		d.found("verifier", ill, "start it: `usher serve`, or systemctl start usher; where it does not stay, its log says why (journalctl -u usher)", "nobody answers at %s: %v", d.cfg.Listen, err)
 	case contract != wire.Version:
 		d.found("verifier", ill, "restart it, so that it is the version that is installed", "what answers at %s speaks contract %d, and this usher %d", d.cfg.Listen, contract, wire.Version)
 	default:

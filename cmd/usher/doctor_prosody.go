@@ -20,7 +20,7 @@ var prosodyFolders = []string{"/usr/lib/prosody/modules", "/usr/local/lib/prosod
 // prosody sees whether Prosody's config asks this verifier, at login and at each join.
 func (d *doctor) prosody(ctx context.Context) {
 	if d.cmd.Prosody == "" {
-		d.found("prosody", omitted, "name its config: usher doctor --prosody /etc/prosody/prosody.cfg.lua", "not looked at")
+		d.found("prosody", omitted, "name its config: `usher doctor --prosody /etc/prosody/prosody.cfg.lua`", "not looked at")
 		return
 	}
 	conf, err := prosodyconf.Evaluate(d.cmd.Prosody, os.LookupEnv)
@@ -76,7 +76,7 @@ func (d *doctor) asks(ctx context.Context, h *prosodyconf.Host) {
 	for _, url := range h.Strings("usher_url", "http://127.0.0.1:9160") {
 		contract, err := contractOf(ctx, strings.TrimRight(url, "/"))
 		var waits unready
-		remedy, ours := "start it: usher serve", "http://"+reachable(d.cfg.Listen)
+		remedy, ours := "start it: `usher serve`", "http://"+reachable(d.cfg.Listen)
 		if byAddress(url) != byAddress(ours) {
 			remedy = "set usher_url to where the verifier listens: " + ours
 		}

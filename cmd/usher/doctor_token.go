@@ -30,7 +30,7 @@ func (d *doctor) tokens(ctx context.Context) {
 		}
 	}
 	if !tried {
-		d.found("token", omitted, "try one of your issuer's: usher token explain --host HOST --room JID < token", "no issuer has a shared secret, so no token can be made here")
+		d.found("token", omitted, "try one of your issuer's: `usher token explain --host HOST --room JID < token`", "no issuer has a shared secret, so no token can be made here")
 	}
 }
 

@@ -57,7 +57,7 @@ func TestDoctor_TellsALogThatCannotBeWrittenFromNone(t *testing.T) {
 	for info, says := range map[string]string{
 		"aof_enabled:0": "set appendonly yes", "aof_enabled:1\r\naof_last_write_status:err\r\n": "make room on the disk", "aof_enabled:1\r\naof_last_write_status:ok": "",
 	} {
-		var d doctor
+		d := doctor{c: new(commands)}
 		d.writes(redisconn.ParseInfo(info))
 		if remedies := fmt.Sprint(d.findings); says == "" && len(d.findings) > 0 || !strings.Contains(remedies, says) {
 			t.Errorf("%q: %s", info, remedies)

@@ -98,7 +98,7 @@ func (cmd *initCmd) Run(_ context.Context, c *commands, s streams) error {
 		}
 		return err
 	}
-	return cmd.say(s, path, secret, host, kept)
+	return cmd.say(s, c.reach, path, secret, host, kept)
 }
 
 // writeNew never replaces a file. A folder with the set-group-id bit hands its group to what is in it: that is how
@@ -115,24 +115,20 @@ func writeNew(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-func (cmd *initCmd) say(s streams, path, secret, host string, kept bool) error {
+func (cmd *initCmd) say(s streams, r reach, path, secret, host string, kept bool) error {
 	made := "a new secret, which your application signs tokens with"
 	if kept {
 		made = "was there already and is used"
 	}
-	rel := ""
-	if path != "usher.yaml" {
-		rel = " --config " + path
-	}
-	start := "usher serve" + rel
+	start := r.further("usher serve")
 	if filepath.Dir(path) == serviceFolder { // typed by root, usher serve would run as root
 		start = "systemctl enable --now usher    # where there is no systemd: " + start
 	}
 	fmt.Fprintf(s.err, "%s: the config\n%s: %s\n\n", path, secret, made)
 	fmt.Fprintf(s.err, "Next: write these lines into Prosody's config, then\n")
 	fmt.Fprintf(s.err, "  %s\n", start)
-	fmt.Fprintf(s.err, "  usher token mint --key %s --iss %s --aud %s --sub %s --room demo --user me\n", secret, cmd.Issuer, cmd.Aud, host)
-	fmt.Fprintf(s.err, "  usher doctor%s --prosody /etc/prosody/prosody.cfg.lua\n\n", rel)
+	fmt.Fprintf(s.err, "  usher token mint --key %s --iss %s --aud %s --sub %s --room demo --user me\n", shellWord(secret), shellWord(cmd.Issuer), shellWord(cmd.Aud), shellWord(host))
+	fmt.Fprintf(s.err, "  %s\n\n", r.further("usher doctor --prosody /etc/prosody/prosody.cfg.lua"))
 	lines := fmt.Sprintf(prosodyLines, host)
 	if !cmd.Jitsi {
 		lines += lockingLine

@@ -24,6 +24,7 @@ const (
 
 // commands is the whole command line; help and completion come from it.
 type commands struct {
+	reach  reach
 	Config string `help:"Config file. Else $$USHER_CONFIG, ./usher.yaml, /etc/usher/usher.yaml." placeholder:"FILE" type:"path"`
 
 	Serve       serveCmd       `cmd:"" help:"Run the verifier. SIGHUP reloads, SIGTERM drains."`
@@ -111,11 +112,11 @@ func run(args []string) int {
 	if _, serves := command.(*serveCmd); !serves {
 		context.AfterFunc(ctx, stop) // who asks a second time may have what a command waits for that knows of no signal
 	}
-	return report(io, command.Run(ctx, &c, io))
+	return report(&c, io, command.Run(ctx, &c, io))
 }
 
 // report says an error once, in one line each, and gives its exit code.
-func report(io streams, err error) int {
+func report(c *commands, io streams, err error) int {
 	var f *failure
 	var faults config.Faults
 	switch {
@@ -125,11 +126,11 @@ func report(io streams, err error) int {
 		return exitDeny
 	case errors.As(err, &faults):
 		for _, fault := range faults {
-			fmt.Fprintln(io.err, fault)
+			fmt.Fprintln(io.err, c.reach.hint(fault.Error()))
 		}
 		return exitUsage
 	}
-	fmt.Fprintln(io.err, "usher:", err)
+	fmt.Fprintln(io.err, "usher:", c.reach.hint(err.Error()))
 	if errors.As(err, &f) {
 		return f.code
 	}
@@ -140,7 +141,7 @@ func report(io streams, err error) int {
 func (c *commands) load(io streams) (*config.Config, error) {
 	cfg, warnings, err := config.Load(config.Options{Path: c.Config, Env: os.Environ()})
 	for _, w := range warnings {
-		fmt.Fprintln(io.err, "warning:", w)
+		fmt.Fprintln(io.err, "warning:", c.reach.hint(w.String()))
 	}
 	return cfg, err
 }

@@ -60,7 +60,7 @@ func (cmd *revokeAddCmd) Run(ctx context.Context, c *commands, s streams) error 
 		return err
 	}
 	defer d.close()
-	return send(ctx, d, asked, sending{dryRun: cmd.DryRun, json: cmd.JSON}, s)
+	return send(ctx, d, asked, sending{dryRun: cmd.DryRun, json: cmd.JSON, reach: c.reach}, s)
 }
 
 // requests are what the flags ask for.

@@ -79,7 +79,7 @@ func (cmd *revokeImportCmd) Run(ctx context.Context, c *commands, s streams) err
 		return err
 	}
 	defer d.close()
-	return send(ctx, d, asked, sending{json: cmd.JSON, imported: true}, s)
+	return send(ctx, d, asked, sending{json: cmd.JSON, imported: true, reach: c.reach}, s)
 }
 
 // exported is a line of export: what is asked for, and who asked for it when, which is told anew.

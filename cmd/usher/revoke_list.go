@@ -150,7 +150,7 @@ func (cmd *revokeLiftCmd) Run(ctx context.Context, c *commands, s streams) (err 
 		switch {
 		case absent(err) && len(cmd.ID) > 1: // the others are to be lifted all the same
 			missing++
-			fmt.Fprintf(s.err, "%s: %v\n", audit.Clean(id), err)
+			fmt.Fprintf(s.err, "%s: %s\n", audit.Clean(id), c.reach.hint(err.Error()))
 			continue
 		case err != nil:
 			return fmt.Errorf("%s: %w", audit.Clean(id), err)

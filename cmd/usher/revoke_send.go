@@ -45,6 +45,7 @@ type sending struct {
 	dryRun, json bool
 	// imported: the list has ends of its own, and what has come to its end meanwhile is passed over.
 	imported bool
+	reach    reach
 }
 
 // send revokes a list in parts, and says what became of it. Where nobody takes what it says, it revokes the rest all the same.
@@ -80,7 +81,7 @@ func send(ctx context.Context, d desk, asked []intake.Request, how sending, s st
 			for _, caution := range a.Cautions {
 				if !said[caution] {
 					said[caution] = true
-					fmt.Fprintln(s.err, "warning:", caution)
+					fmt.Fprintln(s.err, "warning:", how.reach.hint(caution))
 				}
 			}
 			pending = pending || !how.dryRun && !a.Replicated

@@ -47,7 +47,7 @@ func (*serveCmd) Run(ctx context.Context, c *commands, s streams) error {
 	for _, w := range warnings {
 		log.Warn(w.Text, "where", w.Where)
 	}
-	n, err := start(ctx, cfg, s, log)
+	n, err := start(ctx, cfg, c.reach, s, log)
 	defer n.stop()
 	if err != nil {
 		if says, remedy := hindrance(cfg.DataDir); says != "" {
@@ -83,7 +83,7 @@ type running struct {
 }
 
 // start opens a node. Where something fails, what was opened before is there to be stopped.
-func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger) (n *running, err error) {
+func start(ctx context.Context, cfg *config.Config, reach reach, s streams, log *slog.Logger) (n *running, err error) {
 	n = &running{log: log, release: func() {}, unwatch: func() {}}
 	if err = makeDataDir(cfg); err != nil {
 		return n, err
@@ -95,10 +95,10 @@ func start(ctx context.Context, cfg *config.Config, s streams, log *slog.Logger)
 		return n, err
 	}
 	if says := beginsEmpty(cfg); says != "" {
-		log.Warn(says, "where", cfg.Where("data_dir"))
+		log.Warn(reach.hint(says), "where", cfg.Where("data_dir"))
 	}
 	if says, remedy := leftBehind(ctx, cfg); says != "" {
-		log.Warn(says+": "+remedy, "where", cfg.Where("redis"))
+		log.Warn(reach.hint(says+": "+remedy), "where", cfg.Where("redis"))
 	}
 	who, err := credential.Open(cfg.DataDir)
 	if err != nil {

@@ -75,7 +75,7 @@ func leftBehind(ctx context.Context, cfg *config.Config) (says, remedy string) {
 	default:
 		return "", ""
 	}
-	return says, "`usher revoke export --offline FILE`, with a config that names no redis, and `usher revoke import FILE`; then delete " + path + "*"
+	return says, "`usher revoke export --offline --config OLD FILE`, where OLD is a config that names no redis, and `usher revoke import FILE`; then delete " + path + "*"
 }
 
 // beginsEmpty says where the embedded list of revocations is new, or lost, though a node has served from this data_dir.

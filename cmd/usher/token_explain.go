@@ -49,7 +49,7 @@ func (cmd *tokenExplainCmd) Run(ctx context.Context, c *commands, s streams) err
 	if cmd.JSON {
 		err = printJSON(s.out, e)
 	} else {
-		err = show(s, e)
+		err = show(s, e, c.reach)
 	}
 	switch {
 	case err != nil || e.Allow:
@@ -98,7 +98,7 @@ func (cmd *tokenExplainCmd) online(ctx context.Context, c *commands, s streams, 
 }
 
 // show prints one line a check, and under it what was found and where the rule stands.
-func show(s streams, e decide.Explanation) error {
+func show(s streams, e decide.Explanation, r reach) error {
 	marks := map[string]string{decide.Passed: "pass", decide.Failed: "FAIL", decide.Skipped: "skip"}
 	var b strings.Builder
 	for _, check := range e.Checks {
@@ -121,7 +121,7 @@ func show(s streams, e decide.Explanation) error {
 		if info.Unavailable {
 			verdict = "no verdict"
 		}
-		fmt.Fprintf(&b, "%s: %s. %s\nwhat to do: %s\n", verdict, e.Reason, info.Message, info.Remedy)
+		fmt.Fprintf(&b, "%s: %s. %s\nwhat to do: %s\n", verdict, e.Reason, info.Message, r.hint(info.Remedy))
 	}
 	_, err := fmt.Fprint(s.out, b.String())
 	return err
