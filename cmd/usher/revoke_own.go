@@ -17,12 +17,14 @@ import (
 
 // ownDesk is the store alone, without a node: for when none runs, or none can be asked.
 type ownDesk struct {
-	cfg     *config.Config
-	redis   *redisconn.Client
-	store   revocation.Store
-	journal *ownJournal // nil until it is needed
-	streams streams
-	actor   string
+	cfg             *config.Config
+	redis           *redisconn.Client
+	store           revocation.Store
+	rules           *rules      // nil where they were not looked for, or cannot be opened
+	looked, settled bool        // for the keys, and by key servers
+	journal         *ownJournal // nil until it is needed
+	streams         streams
+	actor           string
 }
 
 // localActor begins the name of whoever works on the store itself.
@@ -69,8 +71,31 @@ func (d *ownDesk) records(ctx context.Context) (err error) {
 	return err
 }
 
+// keyNames opens the keys, which only those who revoke one need, and waits for key servers where no file has it. What cannot
+// be opened hinders nobody: there may be such a key.
+func (d *ownDesk) keyNames(ctx context.Context) intake.KeyNames {
+	return func(issuer, id string) (names []string, open bool) {
+		if !d.looked {
+			d.looked = true
+			d.rules, _ = openRules(d.cfg, nil, nil, nil)
+		}
+		if d.rules == nil {
+			return nil, true
+		}
+		if names, open = d.rules.namesOf(issuer, id); len(names) == 0 && open && !d.settled {
+			d.settled = true
+			d.rules.settle(ctx)
+			return d.rules.namesOf(issuer, id)
+		}
+		return names, open
+	}
+}
+
 func (d *ownDesk) close() {
 	d.journal.close()
+	if d.rules != nil {
+		d.rules.close()
+	}
 	if d.store != nil {
 		_ = d.store.Close()
 	}
@@ -81,7 +106,8 @@ func (d *ownDesk) close() {
 
 func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun bool) ([]deskAnswer, error) {
 	now := time.Now()
-	rs, cautions, err := intake.Revocations(asked, d.cfg, d.actor, now)
+	names := d.keyNames(ctx)
+	rs, cautions, err := intake.Revocations(asked, d.cfg, names, d.actor, now)
 	if err != nil {
 		return nil, &failure{exitUsage, err}
 	}
@@ -90,7 +116,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 		answers[i] = deskAnswer{Revocation: rs[i], Cautions: cautions[i]}
 	}
 	if dryRun {
-		return answers, d.preview(ctx, answers, now)
+		return answers, d.preview(ctx, answers, names, now)
 	}
 	if err := d.records(ctx); err != nil {
 		return nil, err
@@ -106,7 +132,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 	return answers, nil
 }
 
-func (d *ownDesk) preview(ctx context.Context, answers []deskAnswer, now time.Time) error {
+func (d *ownDesk) preview(ctx context.Context, answers []deskAnswer, keyNames intake.KeyNames, now time.Time) error {
 	pseudonyms, err := openPseudonyms(d.cfg)
 	if err != nil {
 		return err
@@ -122,7 +148,11 @@ func (d *ownDesk) preview(ctx context.Context, answers []deskAnswer, now time.Ti
 		if events == nil {
 			continue
 		}
-		n, more, err := server.RecentSessions(events, answers[i].Revocation, nil, since)
+		var names []string
+		if r := answers[i].Revocation; r.Selector == revocation.SelectKey {
+			names, _ = keyNames(r.Issuer, r.Value)
+		}
+		n, more, err := server.RecentSessions(events, answers[i].Revocation, names, since)
 		if err != nil {
 			return fmt.Errorf("the audit store failed, so the sessions cannot be counted: %w", err)
 		}

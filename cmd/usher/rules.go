@@ -76,14 +76,13 @@ func (r *rules) of(profile, issuer string) (rings []*keys.Ring) {
 // namesOf are all IDs of the key that a revocation under an issuer calls id; none where there is no such key. open: there may
 // be one all the same.
 func (r *rules) namesOf(issuer, id string) (names []string, open bool) {
-	configured := false
 	for _, k := range r.rings {
 		if k.issuer == issuer || k.issuer == config.Any {
 			all, more := k.Names(id)
-			names, open, configured = append(names, all...), open || more, true
+			names, open = append(names, all...), open || more
 		}
 	}
-	return names, open || !configured
+	return names, open
 }
 
 // settleTime is how long a command without a node waits for the first answers of key servers.

@@ -28,11 +28,9 @@ type Desk struct {
 	Ledger *revocation.Ledger
 	Audit  Recorder
 	// Config and Door are those in force now.
-	Config func() *config.Config
-	Door   func() *decide.Door
-	// KeyNames are all names of the key that a revocation under an issuer calls id; none where there is no such key. open: there
-	// may be one all the same.
-	KeyNames func(issuer, id string) (names []string, open bool)
+	Config   func() *config.Config
+	Door     func() *decide.Door
+	KeyNames intake.KeyNames
 	// Recent finds what was decided lately, for dry runs; nil where nobody can say.
 	Recent *audit.Reader
 }
@@ -91,14 +89,9 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 		return badRevocation(c, fmt.Sprintf("At most %d items go into one request; send the rest in the next.", batchMost))
 	}
 	now := time.Now()
-	rs, cautions, err := intake.Revocations(asked, d.Config(), Actor(c), now)
+	rs, cautions, err := intake.Revocations(asked, d.Config(), d.KeyNames, Actor(c), now)
 	if err != nil {
 		return badRevocation(c, sentence(err))
-	}
-	for i, r := range rs {
-		if says := d.doubt(r); says != "" {
-			cautions[i] = append(cautions[i], says)
-		}
 	}
 	if in.DryRun {
 		return d.dryRun(c, rs, cautions, many, now)
@@ -118,18 +111,6 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 		return c.Status(status).JSON(fiber.Map{"items": done, "replicated": replicated})
 	}
 	return c.Status(status).JSON(done[0])
-}
-
-// doubt says of a key that it is not there. It is revoked all the same: sessions may rest on one that is gone, and it may come
-// back.
-func (d *Desk) doubt(r revocation.Revocation) string {
-	if r.Selector != revocation.SelectKey {
-		return ""
-	}
-	if names, open := d.KeyNames(r.Issuer, r.Value); len(names) > 0 || open {
-		return ""
-	}
-	return fmt.Sprintf("the issuer %q has no key with the ID %q now, `usher keys list` shows those that it has: this revocation meets only what such a key verified while it was there, or will", r.Issuer, r.Value)
 }
 
 // readRevocations says what is wrong with a body. A member that is misspelt is not passed over: a revocation that was to

@@ -157,3 +157,29 @@ func TestCautions_AreSaid(t *testing.T) {
 		}
 	}
 }
+
+// A misspelt ID of a key revokes nothing. Where nobody accepts the issuer, that is said already.
+func TestCautions_SayOfAKeyThatItIsNotThereOrNotKnown(t *testing.T) {
+	keys := func(issuer, id string) (names []string, open bool) {
+		if id == "2026-a" {
+			return []string{"2026-a"}, false
+		}
+		return nil, id == "elsewhere"
+	}
+	for _, c := range []struct {
+		selector         revocation.Selector
+		issuer, id, says string
+	}{
+		{revocation.SelectKey, "app", "2026-a", "[[]]"},
+		{revocation.SelectKey, "app", "2026-A", `the issuer "app" has no key with the ID "2026-A" now`},
+		{revocation.SelectKey, "app", "elsewhere", `whether the issuer "app" has a key with the ID "elsewhere" could not be looked up`},
+		{revocation.SelectKey, "typo", "2026-A", `[[no profile accepts tokens of the issuer "typo", so this revocation meets none; configured are: app]]`},
+		{revocation.SelectUser, "app", "2026-A", "[[]]"},
+	} {
+		asked := []intake.Request{{Selector: c.selector, Issuer: c.issuer, Value: c.id}}
+		_, says, err := intake.Revocations(asked, parse(t, "iss: app"), keys, "cred:soc", now)
+		if err != nil || !strings.Contains(fmt.Sprint(says), c.says) {
+			t.Errorf("%+v: %v, %v", c, says, err)
+		}
+	}
+}
