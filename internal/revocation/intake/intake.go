@@ -101,7 +101,9 @@ func doubt(r revocation.Revocation, cfg *config.Config, keys KeyNames) string {
 const anyIssuer = "*"
 
 // Such a revocation would be taken for one of everything, and meet nothing.
-var errAnyIssuer = errors.New("the issuer * means any in the config alone: name the iss that the tokens have, and take a leaked key that serves any iss out of the config")
+var errAnyIssuer = errors.New("the issuer * means any in the config alone: name the iss that the tokens have, " + eachIssuer + ", and take a leaked key that serves any iss out of the config")
+
+const eachIssuer = "each in a revocation of its own (`usher audit stats --by issuer` shows which came)"
 
 func caution(r revocation.Revocation, cfg *config.Config) (says []string) {
 	if r.Selector == revocation.SelectKey && !r.IssuedBefore.IsZero() {
@@ -152,7 +154,7 @@ func onlyIssuer(cfg *config.Config, s revocation.Selector) (string, error) {
 		return known[0], nil
 	}
 	if len(known) == 1 {
-		return "", fmt.Errorf("a %s means something only together with its issuer, and the config takes any: name the iss that the tokens have", s)
+		return "", fmt.Errorf("a %s means something only together with its issuer, and the config takes any: name the iss that the tokens have, %s", s, eachIssuer)
 	}
 	if n := slices.Index(known, anyIssuer); n >= 0 {
 		known = append(slices.Delete(known, n, n+1), "any other iss that the tokens have")

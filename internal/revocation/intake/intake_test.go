@@ -103,7 +103,7 @@ func TestIssuer_IsFoundWhereOneIsConfiguredAndAskedForElse(t *testing.T) {
 		t.Errorf("with one issuer: %+v, %v, %v", r, says, err)
 	}
 	for says, cfg := range map[string]*config.Config{
-		"name one of the configured (app, other)": parse(t, "iss: app", "iss: other"), "name the iss that the tokens have": parse(t, `iss: "*"`),
+		"name one of the configured (app, other)": parse(t, "iss: app", "iss: other"), "name the iss that the tokens have, each in a revocation of its own (`usher audit stats --by issuer` shows": parse(t, `iss: "*"`),
 	} {
 		if _, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("the issuer was guessed: %v", err)
@@ -119,7 +119,7 @@ func TestIssuer_ThatIsAnyInTheConfigNamesNoTokens(t *testing.T) {
 		{Selector: revocation.SelectKey, Issuer: "*", Value: "default"}, {Selector: revocation.SelectUser, Issuer: "*", Value: "u"},
 		{Selector: revocation.SelectIssuer, Value: "*"}, {Selector: revocation.SelectIssuer, Issuer: "*"},
 	} {
-		if r, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), "name the iss that the tokens have") {
+		if r, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), "name the iss that the tokens have, each in a revocation of its own (`usher audit stats --by issuer` shows") {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
