@@ -62,6 +62,9 @@ func (s *Store) newer(ctx context.Context, filter *audit.Filter, after uint64, f
 func (sl *slice) newer(ctx context.Context, filter *audit.Filter, after uint64, f func(audit.Event) error) (uint64, error) {
 	for more := true; more; {
 		events, last, full, err := sl.read(ctx, filter, after)
+		if sl.foreign && sl.overtaken(err != nil) {
+			continue
+		}
 		if err != nil {
 			return after, err
 		}

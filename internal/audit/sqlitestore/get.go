@@ -12,14 +12,18 @@ import (
 
 // Get implements audit.Store. The id says when it was made, so that no index is needed.
 func (s *Store) Get(ctx context.Context, id string) (audit.Event, bool, error) {
-	end := time.Now().Add(patience)
-	for _, span := range audit.IDSpans(id) {
-		e, found, err := s.byID(ctx, id, span, end)
-		if found || err != nil {
-			return e, found, remedied(err)
+	var e audit.Event
+	var found bool
+	err := s.steadily(func() (err error) {
+		end := time.Now().Add(patience)
+		for _, span := range audit.IDSpans(id) {
+			if e, found, err = s.byID(ctx, id, span, end); found || err != nil {
+				return err
+			}
 		}
-	}
-	return audit.Event{}, false, nil
+		return nil
+	})
+	return e, found, remedied(err)
 }
 
 func (s *Store) byID(ctx context.Context, id string, span audit.Span, end time.Time) (audit.Event, bool, error) {

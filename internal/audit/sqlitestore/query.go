@@ -40,10 +40,15 @@ func (s *Store) Query(ctx context.Context, q audit.Query) (audit.Page, error) {
 	if err != nil {
 		return audit.Page{}, err
 	}
-	f := search{filter: q.Filter(), q: q, end: time.Now().Add(patience)}
+	f := search{filter: q.Filter(), q: q}
 	f.from, f.below = q.Range()
 	f.below = min(f.below, place.K)
-	page, err := f.newestFirst(ctx, s.between(f.from, f.below))
+	var page audit.Page
+	err = s.steadily(func() (err error) {
+		f.end = time.Now().Add(patience)
+		page, err = f.newestFirst(ctx, s.between(f.from, f.below))
+		return err
+	})
 	return page, remedied(err)
 }
 

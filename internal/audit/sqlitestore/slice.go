@@ -87,8 +87,11 @@ func (sl *slice) open(ctx context.Context) (*reader, error) {
 }
 
 func (sl *slice) openReader(ctx context.Context) (*reader, error) {
+	x, err := sl.loadIndex() // before a row is read, see steadily
+	if err != nil {
+		return nil, err
+	}
 	var db *sql.DB
-	var err error
 	if sl.sealed.Load() {
 		db, err = openSealed(sl.path)
 	} else {
@@ -101,10 +104,6 @@ func (sl *slice) openReader(ctx context.Context) (*reader, error) {
 	db.SetMaxIdleConns(2)
 	db.SetMaxOpenConns(4)
 	r := &reader{db: db, texts: map[uint64][]byte{}}
-	x, err := sl.loadIndex()
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
 	if x != nil {
 		r.hasher, r.indexed, r.coded = x.hasher, true, x.coded
 		return r, nil
@@ -159,7 +158,7 @@ func (sl *slice) openPages() *pages {
 	sl.opening.Lock()
 	defer sl.opening.Unlock()
 	// A file that is not sealed may be open for writing in this process, and closing it would take those locks away.
-	if sl.pages != nil || !sl.sealed.Load() {
+	if sl.pages != nil || !sl.sealed.Load() || sl.foreign && sl.index == nil {
 		return sl.pages
 	}
 	p, err := openPages(sl.path)
@@ -187,6 +186,7 @@ func (sl *slice) loadIndex() (*index, error) {
 	}
 	x, err := openIndex(sl.path + indexExt)
 	if err != nil && sl.foreign {
+		sl.sealed.Store(false)
 		return nil, nil // the other process has not sealed it yet, or erases from it
 	}
 	if sl.doubts(err) {

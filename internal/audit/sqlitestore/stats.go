@@ -11,7 +11,15 @@ import (
 )
 
 // Stats implements audit.Store: from the counts that are kept where they answer, else from the rows.
-func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) ([]audit.Count, error) {
+func (s *Store) Stats(ctx context.Context, q audit.StatsQuery) (counts []audit.Count, err error) {
+	err = s.steadily(func() (err error) {
+		counts, err = s.counts(ctx, q)
+		return err
+	})
+	return counts, err
+}
+
+func (s *Store) counts(ctx context.Context, q audit.StatsQuery) ([]audit.Count, error) {
 	f := search{filter: q.Filter(), q: q.Query}
 	f.from, f.below = q.Range()
 	// A row's key is the moment it was recorded, what is counted is the moment of the event.

@@ -93,7 +93,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 			return nil, remedied(err)
 		}
 	}
-	if err := s.findLast(ctx); err != nil {
+	if err := s.steadily(func() error { return s.findLast(ctx) }); err != nil {
 		return nil, remedied(err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
