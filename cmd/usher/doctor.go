@@ -241,7 +241,7 @@ func (d *doctor) writes(info redisconn.Info) {
 
 // verifier asks the listener that Prosody asks.
 func (d *doctor) verifier(ctx context.Context) {
-	contract, err := contractOf(ctx, "http://"+reachable(d.cfg.Listen))
+	contract, lacks, err := askReady(ctx, "http://"+reachable(d.cfg.Listen))
 	var waits unready
 	switch {
 	case errors.As(err, &waits):
@@ -250,6 +250,8 @@ func (d *doctor) verifier(ctx context.Context) {
 		d.found("verifier", ill, "start it: `usher serve`, or systemctl start usher; where it does not stay, its log says why (journalctl -u usher)", "nobody answers at %s: %v", d.cfg.Listen, err)
 	case contract != wire.Version:
 		d.found("verifier", ill, "restart it, so that it is the version that is installed", "what answers at %s speaks contract %d, and this usher %d", d.cfg.Listen, contract, wire.Version)
+	case lacks != "":
+		d.found("verifier", doubt, "mend the store", "%s is ready, but %s", d.cfg.Listen, lacks)
 	default:
 		d.found("verifier", well, "", "%s is ready, contract %d", d.cfg.Listen, contract)
 	}
@@ -260,17 +262,18 @@ type unready string
 
 func (u unready) Error() string { return string(u) }
 
-// contractOf asks a verifier whether it is ready, and for the version of the contract with Prosody's modules.
-func contractOf(ctx context.Context, base string) (int, error) {
+// askReady asks a verifier whether it is ready, for the version of the contract with Prosody's modules, and for what its
+// verdicts may fail.
+func askReady(ctx context.Context, base string) (contract int, lacks string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	resp, err := (&http.Client{Transport: direct()}).Do(req)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer resp.Body.Close()
 	var said struct {
@@ -280,11 +283,11 @@ func contractOf(ctx context.Context, base string) (int, error) {
 	err = json.NewDecoder(resp.Body).Decode(&said)
 	switch ok := resp.StatusCode == http.StatusOK; {
 	case err != nil || !ok && said.Detail == "":
-		return 0, errors.New("what answers there is no usher")
+		return 0, "", errors.New("what answers there is no usher")
 	case !ok:
-		return 0, unready(said.Detail)
+		return 0, "", unready(said.Detail)
 	}
-	return said.Contract, nil
+	return said.Contract, said.Detail, nil
 }
 
 // admin asks the listener that the other commands use.

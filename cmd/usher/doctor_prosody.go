@@ -74,7 +74,7 @@ func (d *doctor) profileOf(h *prosodyconf.Host) *config.Profile {
 // asks calls each address that the host would call.
 func (d *doctor) asks(ctx context.Context, h *prosodyconf.Host) {
 	for _, url := range h.Strings("usher_url", "http://127.0.0.1:9160") {
-		contract, err := contractOf(ctx, strings.TrimRight(url, "/"))
+		contract, _, err := askReady(ctx, strings.TrimRight(url, "/"))
 		var waits unready
 		remedy, ours := "start it: `usher serve`", "http://"+reachable(d.cfg.Listen)
 		if byAddress(url) != byAddress(ours) {

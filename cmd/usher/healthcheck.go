@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"time"
 )
 
@@ -19,22 +19,20 @@ func (*healthcheckCmd) Run(ctx context.Context, c *commands, s streams) error {
 	}
 	within, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(within, http.MethodGet, "http://"+reachable(cfg.Listen)+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := (&http.Client{Transport: direct()}).Do(req)
-	if err != nil && ctx.Err() != nil {
+	_, lacks, err := askReady(within, "http://"+reachable(cfg.Listen))
+	var waits unready
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("interrupted before the verifier at %s had answered", cfg.Listen)
-	}
-	if err != nil {
+	case errors.As(err, &waits):
+		return fmt.Errorf("the verifier at %s is not ready: %w", cfg.Listen, err)
+	case err != nil:
 		return fmt.Errorf("the verifier at %s does not answer (%w): is `usher serve` running?", cfg.Listen, err)
+	case lacks != "":
+		fmt.Fprintln(s.err, "ready, but", lacks)
+	default:
+		fmt.Fprintln(s.err, "ready")
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the verifier at %s is not ready (status %d): its log says what it waits for", cfg.Listen, resp.StatusCode)
-	}
-	fmt.Fprintln(s.err, "ready")
 	return nil
 }
 

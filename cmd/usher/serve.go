@@ -185,13 +185,21 @@ func (n *running) openAudit(ctx context.Context, cfg *config.Config, out io.Writ
 }
 
 // ready: no question is answered well before the revocations are loaded.
-func (n *running) ready() error {
+func (n *running) ready() (lacks string, err error) {
 	select {
 	case <-n.ledger.Loaded():
-		return nil
 	default:
-		return errors.New("the revocation list is not loaded yet: the log says what the store answers")
+		return "", errors.New("the revocation list is not loaded yet: the log says what the store answers")
 	}
+	cfg := n.config.Load()
+	stale := slices.DeleteFunc(cfg.ProfileNames(), func(name string) bool {
+		return !n.ledger.Stale(revocation.Rules{MaxStaleness: cfg.Profiles[name].Revocation.MaxStaleness})
+	})
+	if len(stale) == 0 {
+		return "", nil
+	}
+	return "there was no word from the revocation store for longer than max_staleness (profiles: " + strings.Join(stale, ", ") +
+		"): each decision asks it, and where that fails on_unavailable decides; the log says what the store answers", nil
 }
 
 func (n *running) listKeys(c *fiber.Ctx) error {

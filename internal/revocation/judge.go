@@ -46,6 +46,9 @@ func revokedBy(id string) *reason.Problem {
 	return &reason.Problem{Code: reason.TokenRevoked, Detail: "revocation " + id}
 }
 
+// Stale says whether the store has given no word for so long that each decision asks it.
+func (l *Ledger) Stale(r Rules) bool { return l.stale(r, l.opt.Now()) }
+
 func (l *Ledger) stale(r Rules, now time.Time) bool {
 	limit := r.MaxStaleness
 	if limit == 0 {

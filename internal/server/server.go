@@ -37,8 +37,9 @@ type Options struct {
 	Credentials *credential.File
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
-	// Ready tells whether questions can be answered; its error says in one sentence what is waited for.
-	Ready func() error
+	// Ready tells whether questions can be answered; its error says in one sentence what is waited for, and lacks what verdicts
+	// may fail for on a node that is ready.
+	Ready func() (lacks string, err error)
 	// Admin are further routes of the admin listener.
 	Admin []Route
 	// Verify are further routes of the verify listener.

@@ -89,6 +89,7 @@ type node struct {
 	rules   *decide.Door
 	client  *http.Client
 	ready   atomic.Pointer[error]
+	lacks   atomic.Pointer[string]
 	stop    context.CancelFunc
 	stopped chan error
 }
@@ -126,11 +127,14 @@ func startWith(t *testing.T, yaml string, opt server.Options) *node {
 	opt.Config, opt.Door, opt.Audit, opt.Feed, opt.Credentials, opt.Registry = cfg, door, n.audit, n.ledger.Feed(), n.who, prometheus.NewRegistry()
 	opt.Logger = slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opt.Admin = desk.Routes()
-	opt.Ready = func() error {
+	opt.Ready = func() (string, error) {
 		if err := n.ready.Load(); err != nil {
-			return *err
+			return "", *err
 		}
-		return nil
+		if lacks := n.lacks.Load(); lacks != nil {
+			return *lacks, nil
+		}
+		return "", nil
 	}
 	n.server, err = server.New(opt)
 	must(t, err)
@@ -516,9 +520,14 @@ func TestMetrics_CountVerdictsAndNoForgersAgainstAnIssuer(t *testing.T) {
 	}
 }
 
-func TestReadyz_SaysWhatIsWaitedFor(t *testing.T) {
+func TestReadyz_SaysWhatIsWaitedForAndWhatIsLacking(t *testing.T) {
 	n := start(t, base)
-	if r := n.do("GET", n.server.VerifyAddress(), "/readyz", ""); r.status != 200 {
+	if r := n.do("GET", n.server.VerifyAddress(), "/readyz", ""); r.status != 200 || r.body["detail"] != nil {
+		t.Errorf("%+v", r)
+	}
+	lacks := "no word from the store"
+	n.lacks.Store(&lacks)
+	if r := n.do("GET", n.server.VerifyAddress(), "/readyz", ""); r.status != 200 || r.body["detail"] != lacks {
 		t.Errorf("%+v", r)
 	}
 	err := errors.New("the revocation list is not loaded yet")

@@ -118,7 +118,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	}
 	s, err := server.New(server.Options{
 		Config: h.Config, Door: h.Door, Audit: record, Feed: h.Ledger.Feed(), Credentials: who,
-		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Ready: func() error { return nil },
+		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Ready: func() (string, error) { return "", nil },
 	})
 	if err != nil {
 		return err
