@@ -60,8 +60,7 @@ func (cmd *doctorCmd) Run(ctx context.Context, c *commands, s streams) error {
 	exit := exitFailed
 	if d.config() {
 		d.dataDir()
-		d.keys()
-		for _, look := range []func(context.Context){d.store, d.verifier, d.admin, d.tokens, d.prosody} {
+		for _, look := range []func(context.Context){d.keys, d.store, d.verifier, d.admin, d.tokens, d.prosody} {
 			before := len(d.findings)
 			if look(ctx); ctx.Err() != nil {
 				d.findings = d.findings[:before] // what is broken off finds faults that are none
@@ -161,14 +160,15 @@ func (d *doctor) dataDir() {
 	}
 }
 
-// keys opens every source, URLs included, once.
-func (d *doctor) keys() {
+// keys opens every source, and waits for what key servers answer.
+func (d *doctor) keys(ctx context.Context) {
 	r, err := openRules(d.cfg, nil, nil, nil)
 	if err != nil {
 		d.found("keys", ill, "", "%v", err)
 		return
 	}
 	d.rules = r
+	r.settle(ctx)
 	good := 0
 	for _, row := range r.list() {
 		switch {
