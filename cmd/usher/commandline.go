@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,12 +32,12 @@ func parse(c *commands, s streams, args []string) (command, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the command line is built wrongly: %w", err)
 	}
-	line, err := kong.Trace(parser, joined(parser.Model, args))
+	line, err := kong.Trace(parser, joined(parser.Model, meant(args)))
 	if err != nil {
 		return nil, err
 	}
 	if line.Error != nil {
-		return nil, line.Error
+		return nil, misspelt(line, line.Error)
 	}
 	if asksHelp(line) {
 		return nil, help(line)
@@ -45,10 +46,35 @@ func parse(c *commands, s streams, args []string) (command, error) {
 		return nil, err
 	}
 	if _, err := line.Apply(); err != nil {
-		return nil, err
+		return nil, misspelt(line, err)
 	}
 	c.reach = reachOf(line)
-	return check(line)
+	run, err := check(line)
+	if err != nil {
+		return nil, misspelt(line, err)
+	}
+	return run, nil
+}
+
+// meant writes what people type first as the flag or the command that it means: help before a command, and --version alone.
+func meant(args []string) []string {
+	switch {
+	case len(args) > 0 && args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case len(args) == 1 && args[0] == "--version":
+		return []string{"version"}
+	}
+	return args
+}
+
+// misspelt says of a wrong command line whose help tells how it is written.
+func misspelt(line *kong.Context, err error) error {
+	command := ""
+	if selected := line.Selected(); selected != nil {
+		command = selected.FullPath() + " "
+	}
+	text := strings.Replace(err.Error(), ` but got "EOL" (<EOL>)`, ", and there is none", 1)
+	return fmt.Errorf("%s (see `%s--help`)", text, cmp.Or(command, "usher "))
 }
 
 func asksHelp(line *kong.Context) bool {

@@ -52,8 +52,10 @@ func TestCommandLine_SaysWhatIsWrong(t *testing.T) {
 	for line, want := range map[string]string{
 		"":                               "expected one of serve, init, ",
 		"token":                          "expected one of mint, explain",
-		"audit show":                     "missing: <id>",
-		"revoke lift":                    "missing: <id> ...",
+		"audit show":                     "missing: <id> (see `usher audit show --help`)",
+		"revoke lift":                    "missing: <id> ... (see `usher revoke lift --help`)",
+		"lift":                           "unexpected argument lift (see `usher --help`)",
+		"help lift":                      "unexpected argument lift (see `usher --help`)",
 		"credential create":              "missing: --role=ROLE, --name=NAME",
 		"audit --deny --verdict allow":   "--deny and --verdict can't be used together",
 		"audit stats --csv --json":       "--json and --csv can't be used together",
@@ -61,7 +63,8 @@ func TestCommandLine_SaysWhatIsWrong(t *testing.T) {
 		"audit find me":                  "unexpected argument me",
 		"audit --limit many":             "--limit: expected a valid 64 bit int but got \"many\"",
 		"credential delete one two":      "unexpected argument two",
-		"--config":                       "--config: expected file value",
+		"--config":                       "--config: expected file value, and there is none (see `usher --help`)",
+		"audit --room":                   "--room: expected string value, and there is none (see `usher audit --help`)",
 		"audit erase --json":             "unknown flag --json",
 		"token mint --iss app --sub lot": "missing: --key=FILE",
 	} {
@@ -102,13 +105,20 @@ func TestCommandLine_FillsInFlagsDefaultsAndEnvironment(t *testing.T) {
 func TestHelp_ShowsTheFlagsOfACommandAlone(t *testing.T) {
 	for line, flag := range map[string]string{
 		"audit --help": "--since=TIME", "audit --deny --help": "--since=TIME", "audit find -h": "--since=TIME", "revoke --help": "--room=ROOM",
-		"audit show --help": "--offline", "--help": "--config=FILE",
+		"audit show --help": "--offline", "--help": "--config=FILE", "help": "--config=FILE", "help audit show": "--offline", "help revoke": "--room=ROOM",
 	} {
 		var out bytes.Buffer
 		run, err := parse(new(commands), streams{out: &out, err: io.Discard}, strings.Fields(line))
 		if run != nil || err != nil || !strings.Contains(out.String(), flag) {
 			t.Errorf("usher %s: no %s: %v\n%s", line, flag, err, out.String())
 		}
+	}
+}
+
+func TestCommandLine_TellsTheVersionAsEveryOtherDoes(t *testing.T) {
+	var c commands
+	if run, err := parse(&c, streams{}, []string{"--version"}); run != &c.Version || err != nil {
+		t.Errorf("%T, %v", run, err)
 	}
 }
 

@@ -103,7 +103,7 @@ func run(args []string) int {
 	var c commands
 	command, err := parse(&c, io, args)
 	if err != nil {
-		fmt.Fprintf(io.err, "usher: %v (see `usher --help`)\n", err)
+		fmt.Fprintln(io.err, "usher:", err)
 		return exitUsage
 	}
 	if command == nil { // --help has been answered
