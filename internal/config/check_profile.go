@@ -19,7 +19,7 @@ func (r *report) checkProfile(path string, p *Profile) {
 	if p.Revocation.OnUnavailable == Allow {
 		r.warn(path+".revocation.on_unavailable", "%s lets revoked tokens in while the store is away; deny is the safe choice", path)
 	}
-	if p.Guests == Deny && len(p.Types) == 0 {
+	if p.Guests == Deny && len(p.Types) == 0 && !r.wrongBelow(path+".types") {
 		r.fault(path+".types", "%s.types is empty, so only tokens without typ would pass; write types: [JWT]", path)
 	}
 	if len(p.Issuers) == 0 {
@@ -63,7 +63,7 @@ func (r *report) checkIssuer(path string, iss *Issuer) {
 			r.fault(path+".subjects", "%s.subjects must be domains, tenants or \"*\", not %q", path, subject)
 		}
 	}
-	if iss.Subjects != nil && len(iss.Subjects) == 0 {
+	if iss.Subjects != nil && len(iss.Subjects) == 0 && !r.wrongBelow(path+".subjects") {
 		r.fault(path+".subjects", "%s.subjects is empty, so no token could enter; list some, or remove the line for the profile's domain", path)
 	}
 	for i, claim := range iss.RequiredClaims {
@@ -90,7 +90,7 @@ func (r *report) issuerIsWhole(path string, iss *Issuer) {
 	if len(iss.Keys) == 0 {
 		r.fault(path, "%s has no keys; add one, such as keys: [{secret_file: /etc/usher/app.secret}]", path)
 	}
-	if len(iss.Audiences) == 0 {
+	if len(iss.Audiences) == 0 && !r.wrongBelow(path+".audiences") {
 		r.fault(path, "%s has no audiences; write the aud of the tokens, such as audiences: [jitsi]", path)
 	}
 }
@@ -104,6 +104,9 @@ func (r *report) claimPath(path, claim string) {
 
 // checkAlgorithms sees that the listed algorithms and the keys can meet: a secret serves HS alone, a public key never does.
 func (r *report) checkAlgorithms(path string, iss *Issuer) {
+	if r.wrongBelow(path + ".algorithms") { // what is left of the list says nothing
+		return
+	}
 	if len(iss.Algorithms) == 0 {
 		if iss.Algorithms != nil && !r.wrong(path) {
 			r.fault(path+".algorithms", "%s.algorithms is empty, so no token could enter; list some, or remove the line and they follow the keys", path)
