@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	auditsqlite "github.com/usher-im/usher/internal/audit/sqlitestore"
 	"github.com/usher-im/usher/internal/config"
@@ -38,7 +39,7 @@ func (cmd *backupCmd) Run(ctx context.Context, c *commands, s streams) error {
 	if err != nil {
 		return fmt.Errorf("no backup was made: %w", err)
 	}
-	fmt.Fprintf(s.err, "%d files are in %s. It holds who was where and when: keep it as safe as %s.\n", n, cmd.File, cfg.DataDir)
+	fmt.Fprintf(s.err, "%d file(s) are in %s. It holds who was where and when: keep it as safe as %s.\n", n, cmd.File, cfg.DataDir)
 	return nil
 }
 
@@ -48,24 +49,28 @@ func writeBackup(ctx context.Context, cfg *config.Config, path string) (files in
 	if errors.Is(err, fs.ErrExist) {
 		return 0, fmt.Errorf("%s.partial is there: another backup is under way, or was broken off and the file can go", path)
 	}
+	folder := filepath.Dir(path)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: name a file in a folder that this user may write to, and that takes as much as %s", err, cfg.DataDir)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}()
-	scratch, err := os.MkdirTemp(filepath.Dir(path), ".usher-backup-")
+	scratch, err := os.MkdirTemp(folder, ".usher-backup-")
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	b := backup{dir: cfg.DataDir, scratch: filepath.Join(scratch, "copy"), tar: tar.NewWriter(f)}
-	if err = b.stores(ctx, cfg); err != nil {
-		return 0, err
+	if err = b.stores(ctx, cfg); err == nil {
+		err = errors.Join(b.tar.Close(), f.Sync())
 	}
-	if err = errors.Join(b.tar.Close(), f.Sync()); err != nil {
+	if errors.Is(err, syscall.ENOSPC) {
+		return 0, fmt.Errorf("%w: make room in %s, or name a file where there is as much as %s takes", err, folder, cfg.DataDir)
+	}
+	if err != nil {
 		return 0, err
 	}
 	if err = f.Close(); err != nil {
@@ -88,10 +93,16 @@ func (b *backup) stores(ctx context.Context, cfg *config.Config) error {
 	if err := revocationsqlite.Backup(ctx, revocations, b.scratch); err != nil {
 		return err
 	}
-	if err := errors.Join(b.add(revocations, b.scratch), b.emptyLog(revocations), os.Remove(b.scratch)); err != nil {
+	if err := b.add(revocations, b.scratch); err != nil {
 		return err
 	}
-	if err := b.folder(auditDir(cfg)); err != nil {
+	if err := errors.Join(b.emptyLog(revocations), os.Remove(b.scratch)); err != nil {
+		return err
+	}
+	switch err := b.folder(auditDir(cfg)); {
+	case errors.Is(err, fs.ErrNotExist): // no node has served here yet
+		return nil
+	case err != nil:
 		return err
 	}
 	return auditsqlite.Backup(ctx, auditDir(cfg), b.scratch, b.add)

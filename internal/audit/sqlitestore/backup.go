@@ -8,6 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Backup copies the slices of a folder, which another process may be writing, one after the other: it makes a copy at
@@ -67,6 +71,10 @@ func copyFile(ctx context.Context, path, into string) error {
 		return err
 	}
 	_, err = db.ExecContext(ctx, "VACUUM INTO ?", into)
+	var failed *sqlite.Error
+	if errors.As(err, &failed) && failed.Code()&0xff == sqlite3.SQLITE_FULL {
+		err = syscall.ENOSPC
+	}
 	return errors.Join(err, db.Close())
 }
 

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"syscall"
 	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Backup copies the file at path, which other processes may be writing, to a new one: every revocation that had been
@@ -18,6 +22,10 @@ func Backup(ctx context.Context, path, into string) error {
 	}
 	// https://sqlite.org/lang_vacuum.html: one transaction of reading, which holds up no writer of a file with a log.
 	_, err = db.ExecContext(ctx, "VACUUM INTO ?", into)
+	var failed *sqlite.Error
+	if errors.As(err, &failed) && failed.Code()&0xff == sqlite3.SQLITE_FULL {
+		err = syscall.ENOSPC
+	}
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("copy the revocation store %s: %w", path, err)
 	}
