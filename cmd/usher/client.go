@@ -28,6 +28,7 @@ type node struct {
 // client talks to the admin listener.
 type client struct {
 	base, secret string
+	file         string // that the secret is from
 	http         *http.Client
 }
 
@@ -65,7 +66,7 @@ func (n *node) client(c *commands, s streams) (*client, error) {
 	case secret == "" || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }): // no header takes it
 		return nil, fmt.Errorf("%s holds no credential: it is one line, as `usher credential create` prints it", path)
 	}
-	return &client{base: base, secret: secret, http: &http.Client{Transport: transport}}, nil
+	return &client{base: base, secret: secret, file: path, http: &http.Client{Transport: transport}}, nil
 }
 
 func adminURL(cfg *config.Config) string {
@@ -176,7 +177,11 @@ func (cl *client) send(ctx context.Context, method, path string, body io.Reader)
 	if json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p) != nil || p.Detail == "" {
 		return nil, fmt.Errorf("the node at %s answered with status %d", cl.base, resp.StatusCode)
 	}
-	return nil, &problemError{status: resp.StatusCode, kind: strings.TrimPrefix(p.Type, "urn:usher:problem:"), detail: p.Detail}
+	problem := &problemError{status: resp.StatusCode, kind: strings.TrimPrefix(p.Type, "urn:usher:problem:"), detail: p.Detail}
+	if strings.HasPrefix(problem.kind, "credential-") || problem.kind == "role-missing" {
+		return nil, fmt.Errorf("the node at %s does not take the credential in %s: %w", cl.base, cl.file, problem)
+	}
+	return nil, problem
 }
 
 // problemError is a problem document (RFC 9457) that a node answered with.
