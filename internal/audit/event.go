@@ -104,7 +104,7 @@ func (f *Fingerprint) UnmarshalText(text []byte) error {
 	return nil
 }
 
-var errFingerprint = errors.New("a fingerprint is 32 hex digits; take it from an audit row or from `usher token explain`")
+var errFingerprint = errors.New("a fingerprint is 32 hex digits; take it from an audit row, or give the token itself (`usher audit --token-stdin`)")
 
 // ParseFingerprint reads what String writes.
 func ParseFingerprint(text string) (Fingerprint, error) {
