@@ -59,9 +59,11 @@ func (cmd *configImportCmd) write(s streams, yaml string) error {
 
 // keepOrWrite overwrites no file; the same content there already is fine.
 func keepOrWrite(path, text string) error {
-	err := writeNew(path, text)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
+	switch err := writeNew(path, text); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("nothing can be written there (%w): name another place with --out", err)
 	}
 	if there, err := os.ReadFile(path); err == nil && string(there) == text {
 		return nil

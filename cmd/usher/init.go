@@ -76,17 +76,17 @@ func (cmd *initCmd) Run(_ context.Context, c *commands, s streams) error {
 	folder := filepath.Dir(path)
 	host := cmp.Or(cmd.Domain, "meet.example.com")
 	if err := os.MkdirAll(folder, 0o750); err != nil {
-		return fmt.Errorf("the folder for the config cannot be made: %w", err)
+		return fmt.Errorf("the folder for the config cannot be made (%w): name another place with --config, or make it", err)
 	}
 	if err := writeNew(path, cmd.text(folder)); errors.Is(err, fs.ErrExist) {
 		return usage("%s is there already and stays as it is: name another with --config, or move it away", path)
 	} else if err != nil {
-		return fmt.Errorf("the config cannot be written: %w", err)
+		return fmt.Errorf("the config cannot be written (%w): name a place with --config where this user may write", err)
 	}
 	secret := filepath.Join(folder, "app.secret")
 	err := writeNew(secret, config.NewSecret()+"\n")
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("the secret cannot be written: %w", err)
+		return fmt.Errorf("the secret cannot be written (%w): it belongs beside the config, so name a place for both with --config", err)
 	}
 	kept := err != nil
 	// What was written is judged by the same rules as what others write. Where it is wrong nothing stays, so that init can

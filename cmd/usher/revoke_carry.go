@@ -26,7 +26,7 @@ func (cmd *revokeExportCmd) Run(ctx context.Context, c *commands, s streams) (er
 		// Before the desk is: root may write where the owner of the data_dir may not (see asOwner).
 		f, made := os.OpenFile(cmd.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if made != nil {
-			return usage("%s cannot be made (%v)", cmd.File, made)
+			return usage("%s cannot be made (%v): name a file that is not there yet, in a folder that this user may write to", cmd.File, made)
 		}
 		defer func() {
 			if err = errors.Join(err, f.Close()); err != nil {
