@@ -99,6 +99,9 @@ func (s *Store) List(ctx context.Context, q revocation.Query) (revocation.Page, 
 
 // Lookup implements revocation.Store.
 func (s *Store) Lookup(ctx context.Context, keys []revocation.Key) ([]revocation.Entry, error) {
+	if err := s.inPlace(); err != nil {
+		return nil, err
+	}
 	args := make([]any, len(keys))
 	for i := range keys {
 		args[i] = keys[i][:]

@@ -95,7 +95,8 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 }
 
 // inPlace says whether the file is still that which was opened. One that was deleted, or replaced by a backup, takes on
-// whatever is written to it and is never read again.
+// whatever is written to it and is never read again, and knows nothing of what commands write to the one in its place. It is
+// still listed and exported: nothing else has what was revoked.
 func (s *Store) inPlace() error {
 	if s.file == nil {
 		return nil // it is being opened
