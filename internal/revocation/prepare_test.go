@@ -68,6 +68,25 @@ func TestPrepare_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// What revoked is also what finds it: an issuer that is named beside a selector that has no scope would find nothing.
+func TestQuery_IsPreparedAsTheRevocationWas(t *testing.T) {
+	const print = "00ff00ff00ff00ff00ff00ff00ff00ff"
+	for _, c := range []struct{ asked, want Query }{
+		{Query{Selector: SelectIssuer, Issuer: "app"}, Query{Selector: SelectIssuer, Value: "app"}},
+		{Query{Selector: SelectIssuer, Issuer: "app", Value: "app"}, Query{Selector: SelectIssuer, Value: "app"}},
+		{Query{Selector: SelectToken, Issuer: "app", Value: strings.ToUpper(print)}, Query{Selector: SelectToken, Value: print}},
+		{Query{Selector: SelectRoom, Value: "Stand%20Up"}, Query{Selector: SelectRoom, Value: "stand up"}},
+		{Query{Selector: SelectJTI, Issuer: "app", Value: "a"}, Query{Selector: SelectJTI, Issuer: "app", Value: "a"}},
+		{Query{Selector: SelectJTI, Value: "a"}, Query{Selector: SelectJTI, Value: "a"}},
+		{Query{Selector: SelectUser, Issuer: "app"}, Query{Selector: SelectUser, Issuer: "app"}},
+		{Query{Issuer: "app", Value: "a"}, Query{Issuer: "app", Value: "a"}},
+	} {
+		if got, err := c.asked.Prepared(); err != nil || got != c.want {
+			t.Errorf("%+v: %+v, %v; want %+v", c.asked, got, err, c.want)
+		}
+	}
+}
+
 // A token under another selector would be kept as it stands, and not be revoked.
 func TestPrepare_TakesNoTokenForAnotherValue(t *testing.T) {
 	for _, selector := range Selectors() {

@@ -193,7 +193,7 @@ func (q Query) Prepared() (Query, error) {
 	if token.In(q.Value) {
 		return q, errTokenAsked
 	}
-	if q.Selector == "" || q.Value == "" {
+	if q.Selector == "" || q.Value == "" && (q.Selector != SelectIssuer || q.Issuer == "") {
 		if q.Selector != "" && q.Selector.Code() == 0 {
 			return q, fmt.Errorf("the selector %q is none: use token, jti, user, kid, issuer or room", q.Selector)
 		}
@@ -207,6 +207,8 @@ func (q Query) Prepared() (Query, error) {
 		r.Issuer = "any"
 	}
 	r, err := Prepare(r, time.Now())
-	q.Value = r.Value
+	if q.Value = r.Value; q.Issuer != "" {
+		q.Issuer = r.Issuer // of a token or an issuer none
+	}
 	return q, err
 }
