@@ -57,6 +57,7 @@ func TestDecide_EachRuleOfTheConfigCounts(t *testing.T) {
 	}{
 		{[]string{"iss: my-app", `iss: "*"`}, good("iss", "whoever"), join, reason.None},
 		{[]string{"iss: my-app", `iss: "*"`}, good("iss", nil), join, reason.IssuerNotAllowed},
+		{[]string{"iss: my-app", `iss: "*"`}, good("iss", ""), join, reason.IssuerNotAllowed},
 		{[]string{"issuer", "algorithms: [HS384]"}, good(), join, reason.AlgorithmNotAllowed},
 		{[]string{"[jitsi]", `["*"]`}, good("aud", "any"), join, reason.None},
 		{[]string{"[jitsi]", `["*"]`}, good("aud", nil), join, reason.AudienceNotAllowed},
