@@ -216,7 +216,7 @@ func (i *issuer) audience(c *token.Claims) *reason.Problem {
 
 // subject compares without regard to case, as domains do (Jitsi lower-cases sub as well).
 func (i *issuer) subject(c *token.Claims, domain string) *reason.Problem {
-	if !c.HasSubject || c.Subject == "" {
+	if c.Subject == "" {
 		return &reason.Problem{Code: reason.SubjectMissing, Detail: "the token has no sub"}
 	}
 	allowed := i.Subjects

@@ -21,7 +21,6 @@ import (
 type Proven struct {
 	Claims      *token.Claims
 	Algorithm   token.Algorithm
-	Kid         string // as the header has it
 	KeyID       string // the key that verified, as revocations name it
 	Fingerprint [16]byte
 	Times       token.Times
@@ -103,7 +102,6 @@ func (t *trial) proven(signed sum) (*Proven, *reason.Problem) {
 	*p = Proven{
 		Claims:      c,
 		Algorithm:   t.algorithm,
-		Kid:         t.token.Header.Kid,
 		KeyID:       t.key.ID,
 		Fingerprint: [16]byte(signed[:16]),
 		Times:       times,
@@ -163,10 +161,7 @@ func (p *profile) userOf(c *token.Claims) string {
 const userClaim = "context.user.id"
 
 func roomClaim(c *token.Claims) room.Claim {
-	return room.Claim{
-		Rooms: c.Room, Present: c.HasRoom, Regex: c.Context.RoomRegex,
-		Subject: c.Subject, ContextTenant: c.Context.Tenant,
-	}
+	return room.Claim{Rooms: c.Room, Present: c.HasRoom, Regex: c.Context.RoomRegex, Subject: c.Subject}
 }
 
 func ceilSeconds(ms int64) int64 { return (ms + 999) / 1000 }

@@ -286,8 +286,8 @@ func TestProven_IsWhatTheTokenGives(t *testing.T) {
 	}
 	on, none := true, ""
 	p, fingerprint := v.Proven, token.Fingerprint([]byte(raw[:strings.LastIndexByte(raw, '.')]))
-	if p.Algorithm != token.HS256 || p.Kid != "k1" || p.KeyID != "k1" || p.Fingerprint != fingerprint || p.UserID != "u1" {
-		t.Errorf("proven as %s, kid %q, key %q, fingerprint %x, user %q", p.Algorithm, p.Kid, p.KeyID, p.Fingerprint, p.UserID)
+	if p.Algorithm != token.HS256 || p.KeyID != "k1" || p.Fingerprint != fingerprint || p.UserID != "u1" {
+		t.Errorf("proven as %s, key %q, fingerprint %x, user %q", p.Algorithm, p.KeyID, p.Fingerprint, p.UserID)
 	}
 	if string(p.User) != `{"affiliation":"owner","id":"u1"}` || p.Affiliation != policy.Owner {
 		t.Errorf("user %s is %s", p.User, p.Affiliation)

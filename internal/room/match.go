@@ -35,8 +35,6 @@ type Claim struct {
 	Present, Regex bool
 	// Subject is sub: a domain, a tenant or "*".
 	Subject string
-	// ContextTenant is context.tenant. It opens and closes nothing: TenantMismatch compares it with the URL's tenant.
-	ContextTenant string
 }
 
 // Prepared is a claim read under some rules, once for all rooms that will be asked about. It does not change.

@@ -9,9 +9,9 @@ func (s *scanner) claims(t *Token) {
 	for o := s.object(); s.next(&o); {
 		switch o.name {
 		case "iss":
-			c.Issuer, c.HasIssuer = s.wantString("iss"), true
+			c.Issuer = s.wantString("iss")
 		case "sub":
-			c.Subject, c.HasSubject = s.wantString("sub"), true
+			c.Subject = s.wantString("sub")
 		case "aud":
 			c.Audience, _ = s.wantStrings("aud", &t.audience)
 		case "jti":

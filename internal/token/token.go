@@ -54,10 +54,8 @@ type Claims struct {
 	// Raw is the payload JSON as signed. It must not be changed: the other fields alias it.
 	Raw []byte
 
-	Issuer     string
-	HasIssuer  bool
-	Subject    string
-	HasSubject bool
+	// Issuer and Subject are empty where iss and sub are, or are not there: neither names anybody.
+	Issuer, Subject string
 	// Audience holds one or more values, whether aud was a string or an array.
 	Audience []string
 	JTI      string
