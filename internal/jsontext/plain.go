@@ -1,5 +1,5 @@
-// Package jsontext has what the readers of JSON here share: each is strict in its own way, but all of them spend their
-// time in strings.
+// Package jsontext has what the readers of JSON here share: each is strict in its own way, but a number is a number to all of
+// them, and an escape one character, and all of them spend their time in strings.
 package jsontext
 
 import (

@@ -3,6 +3,8 @@ package token
 import (
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/usher-im/usher/internal/jsontext"
 )
 
 const (
@@ -150,28 +152,10 @@ func (s *scanner) word() byte {
 // number reads a number literal (RFC 8259, section 6) and gives it as written.
 func (s *scanner) number() string {
 	start := s.pos
-	s.accept('-')
-	good := s.accept('0') || s.digits()
-	if s.accept('.') {
-		good = s.digits() && good
-	}
-	if s.accept('e') || s.accept('E') {
-		if !s.accept('+') {
-			s.accept('-')
-		}
-		good = s.digits() && good
-	}
-	if !good {
+	n := jsontext.Number(s.text[start:])
+	if n == 0 {
 		s.syntax("a malformed number")
-		return ""
 	}
+	s.pos += n
 	return s.text[start:s.pos]
-}
-
-func (s *scanner) digits() bool {
-	start := s.pos
-	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
-		s.pos++
-	}
-	return s.pos > start
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 
@@ -22,6 +21,11 @@ type scanner struct {
 }
 
 func (s *scanner) fail(what string) error { return fmt.Errorf("%s at byte %d", what, s.pos) }
+
+// rest is what has not been read yet. It aliases the input.
+func (s *scanner) rest() string {
+	return unsafe.String(unsafe.SliceData(s.in), len(s.in))[s.pos:]
+}
 
 // peek gives the next byte that is no white space, or 0 at the end.
 func (s *scanner) peek() byte {
@@ -49,8 +53,7 @@ func (s *scanner) text() (string, error) {
 	if !s.take('"') {
 		return "", errString
 	}
-	start := s.pos
-	rest := unsafe.String(unsafe.SliceData(s.in), len(s.in))[start:]
+	start, rest := s.pos, s.rest()
 	n := jsontext.Plain(rest)
 	if s.pos += n; s.pos == len(s.in) {
 		return "", s.fail("a string without an end")
@@ -67,93 +70,29 @@ func (s *scanner) text() (string, error) {
 
 // escaped reads the rest of a string whose first escape is at pos.
 func (s *scanner) escaped(start int) (string, error) {
+	text := s.rest()
 	out := append(make([]byte, 0, 2*(s.pos-start)+16), s.in[start:s.pos]...)
-	for s.pos < len(s.in) {
-		c := s.in[s.pos]
-		s.pos++
-		switch {
-		case c == '"':
+	for {
+		plain := jsontext.Plain(text)
+		out, text = append(out, text[:plain]...), text[plain:]
+		s.pos = len(s.in) - len(text)
+		if text == "" {
+			return "", s.fail("a string without an end")
+		}
+		switch text[0] {
+		case '"':
+			s.pos++
 			return string(out), nil
-		case c < 0x20:
-			return "", s.fail("a control character in a string")
-		case c != '\\':
-			out = append(out, c)
-			continue
-		}
-		r, err := s.escape()
-		if err != nil {
-			return "", err
-		}
-		out = utf8.AppendRune(out, r)
-	}
-	return "", s.fail("a string without an end")
-}
-
-// escape reads what follows a backslash. Surrogates come in pairs or not at all.
-func (s *scanner) escape() (rune, error) {
-	if s.pos >= len(s.in) {
-		return 0, s.fail("a string without an end")
-	}
-	c := s.in[s.pos]
-	s.pos++
-	switch c {
-	case '"', '\\', '/':
-		return rune(c), nil
-	case 'b':
-		return '\b', nil
-	case 'f':
-		return '\f', nil
-	case 'n':
-		return '\n', nil
-	case 'r':
-		return '\r', nil
-	case 't':
-		return '\t', nil
-	case 'u':
-		return s.codePoint()
-	}
-	return 0, s.fail("an unknown escape")
-}
-
-func (s *scanner) codePoint() (rune, error) {
-	r, err := s.hex4()
-	if err != nil || !utf16.IsSurrogate(r) {
-		return r, err
-	}
-	if s.pos+1 >= len(s.in) || s.in[s.pos] != '\\' || s.in[s.pos+1] != 'u' {
-		return 0, s.fail("half a surrogate pair")
-	}
-	s.pos += 2
-	low, err := s.hex4()
-	if err != nil {
-		return 0, err
-	}
-	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-		return 0, s.fail("half a surrogate pair")
-	}
-	return r, nil
-}
-
-func (s *scanner) hex4() (rune, error) {
-	if s.pos+4 > len(s.in) {
-		return 0, s.fail("a string without an end")
-	}
-	var r rune
-	for _, c := range s.in[s.pos : s.pos+4] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
+		case '\\':
 		default:
-			return 0, s.fail("an escape that is not hexadecimal")
+			return "", s.fail("a control character in a string")
 		}
-		r = r<<4 | rune(c)
+		r, n := jsontext.Escape(text)
+		if n == 0 {
+			return "", s.fail("an escape that is none, or half a surrogate pair,")
+		}
+		out, text = utf8.AppendRune(out, r), text[n:]
 	}
-	s.pos += 4
-	return r, nil
 }
 
 func (s *scanner) literal(word string) bool {
@@ -217,38 +156,11 @@ func (s *scanner) skipAll(closing byte, depth int, named bool) error {
 	return nil
 }
 
-// skipNumber steps over a number by the grammar of RFC 8259, section 6.
 func (s *scanner) skipNumber() error {
-	s.byteIf('-')
-	if !s.byteIf('0') && !s.digits() {
+	n := jsontext.Number(s.rest())
+	if n == 0 {
 		return s.fail("not a number")
 	}
-	if s.byteIf('.') && !s.digits() {
-		return s.fail("not a number")
-	}
-	if s.byteIf('e') || s.byteIf('E') {
-		if !s.byteIf('+') {
-			s.byteIf('-')
-		}
-		if !s.digits() {
-			return s.fail("not a number")
-		}
-	}
+	s.pos += n
 	return nil
-}
-
-func (s *scanner) byteIf(c byte) bool {
-	if s.pos < len(s.in) && s.in[s.pos] == c {
-		s.pos++
-		return true
-	}
-	return false
-}
-
-func (s *scanner) digits() bool {
-	start := s.pos
-	for s.pos < len(s.in) && '0' <= s.in[s.pos] && s.in[s.pos] <= '9' {
-		s.pos++
-	}
-	return s.pos > start
 }
