@@ -81,6 +81,9 @@ func appendContext(b []byte, p *decide.Proven) []byte {
 func appendFeatures(b []byte, features []policy.Feature) []byte {
 	start := len(b)
 	for i := range features {
+		if prosodys(features[i].Name) {
+			continue
+		}
 		b = append(appendString(append(b, ','), features[i].Name), ':')
 		b = strconv.AppendBool(b, features[i].Granted)
 	}

@@ -7,9 +7,9 @@ import (
 )
 
 // appendSigned appends JSON that a token has signed, whose own strict scanner has read it. What is null is left out, since
-// Jitsi's plugins, whose Lua has no such value, would show it as one; a whole number that Lua would round is its digits; and it
-// is spelt as the rest of an answer is, however the issuer's library did (spaces, escapes), since the shim reads that several
-// times as fast.
+// Jitsi's plugins, whose Lua has no such value, would show it as one, and what would mean other members to Prosody; a whole
+// number that Lua would round is its digits; and it is spelt as the rest of an answer is, however the issuer's library did
+// (spaces, escapes), since the shim reads that several times as fast.
 func appendSigned(b []byte, name string, value json.RawMessage) []byte {
 	if len(value) == 0 {
 		return b
@@ -31,11 +31,11 @@ func (s *scanner) respell(b []byte) []byte {
 		return appendString(b, s.known())
 	case '{':
 		for s.pos++; !s.ends('}'); {
-			member := len(b)
-			b = append(appendString(append(b, ','), s.known()), ':')
+			member, name := len(b), s.known()
+			b = append(appendString(append(b, ','), name), ':')
 			s.take(':')
 			named := len(b)
-			if b = s.respell(b); len(b) == named {
+			if b = s.respell(b); len(b) == named || prosodys(name) {
 				b = b[:member]
 			}
 		}
@@ -67,6 +67,10 @@ func (s *scanner) respell(b []byte) []byte {
 	}
 	return append(b, word...)
 }
+
+// prosodys tells the names under which Prosody's util.json writes what JSON has no form for, and reads it back: of {"id":"u",
+// "__hash":["id","v"]} it makes the user v.
+func prosodys(name string) bool { return name == "__hash" || name == "__array" }
 
 // exactDigits is how many digits of a number every Lua keeps: to 5.1 and 5.2 all numbers are floating, and to 5.4 those of
 // more than 63 bits, and of such ones 14 digits are written. Of two users it would make one.

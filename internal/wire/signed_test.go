@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/usher-im/usher/internal/decide"
+	"github.com/usher-im/usher/internal/policy"
 	"github.com/usher-im/usher/internal/token"
 	"github.com/usher-im/usher/internal/token/mint"
 )
@@ -49,6 +50,17 @@ func TestSigned_ANumberThatLuaWouldRoundIsWrittenAsItsDigits(t *testing.T) {
 	}
 }
 
+// Prosody's util.json would read {"id":"u","__hash":["id","v"]} as the user v, and break on "__hash":true.
+func TestSigned_NoMemberMeansOthersToProsody(t *testing.T) {
+	p := newProven(t, `{"iss":"a","sub":"b","context":{"user":{"__hash":["id","v"],"id":"u","more":[{"__array":["w"]}]}}}`, &decide.Proven{},
+		&decide.Given{HasFeatures: true, Features: []policy.Feature{{Name: "__hash", Granted: true}, {Name: "recording", Granted: true}}})
+	for _, want := range []string{`"context":{"user":{"id":"u","more":[{}]}}`, `"features":{"recording":true}`} {
+		if !strings.Contains(string(p.full), want) {
+			t.Errorf("%s, want %s in it", p.full, want)
+		}
+	}
+}
+
 func TestSigned_ContextThatIsNullIsNone(t *testing.T) {
 	p := newProven(t, `{"iss":"a","sub":"b","context":{"user":{"id":"u","avatar":null},"group":null}}`, &decide.Proven{}, &decide.Given{})
 	if want := `"context":{"user":{"id":"u"}}`; !strings.Contains(string(p.full), want) {
@@ -58,7 +70,7 @@ func TestSigned_ContextThatIsNullIsNone(t *testing.T) {
 
 // FuzzSigned respells whatever a token may sign, and holds what it means to encoding/json's reading.
 func FuzzSigned(f *testing.F) {
-	for _, s := range []string{`{"a":[1,null,{"b":"c"}]}`, `"\ud83d\ude00"`, "[ 1 ,\t2e5, true ]", `{"id":18446744073709551615}`, `null`, `{"x" : { }, "y":"\u0022"}`} {
+	for _, s := range []string{`{"a":[1,null,{"b":"c"}]}`, `"\ud83d\ude00"`, "[ 1 ,\t2e5, true ]", `{"__hash":["id",{"\u005f_array":[1]}]}`, `{"id":18446744073709551615}`, `null`, `{"x" : { }, "y":"\u0022"}`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, signed string) {
@@ -95,12 +107,12 @@ func decoded(t *testing.T, text []byte) (v any) {
 	return v
 }
 
-// without leaves out what is null, and has long whole numbers as their digits.
+// without leaves out what is null or Prosody's own, and has long whole numbers as their digits.
 func without(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, member := range v {
-			if member == nil {
+			if member == nil || name == "__hash" || name == "__array" {
 				delete(v, name)
 			} else {
 				v[name] = without(member)
