@@ -2,6 +2,7 @@ package dropin_test
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -142,6 +143,24 @@ func TestDropIn_PrevidGivesAUsernameToItsOwnIdentityAlone(t *testing.T) {
 			v := s.Login(t, e2e.Who{Token: c.token, Query: previd})
 			if same := strings.HasPrefix(v.JID, name+"@"); same != c.same {
 				t.Errorf("%s became %s; alice is %s", who, v.JID, alice.JID)
+			}
+		}
+	})
+}
+
+// Lua and util.json read a user's id as the verifier does: the one rounds long numbers, the other finds members in __hash.
+func TestDropIn_PrevidTakesNoOtherIDForTheSame(t *testing.T) {
+	who := func(user e2e.Claims) string { return e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": user}}) }
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		for id, other := range map[any]e2e.Claims{
+			uint64(math.MaxUint64): {"id": uint64(math.MaxUint64 - 1)},
+			"alice":                {"id": "mallory", "name": `"Mallory"`, "__hash": []string{"id", "alice"}},
+		} {
+			alice := s.Login(t, e2e.Who{Token: who(e2e.Claims{"id": id})})
+			name, _, _ := strings.Cut(alice.JID, "@")
+			s.Lua(t, fmt.Sprintf(`prosody.full_sessions[%q].resumption_token = %q;`, alice.JID, name), nil)
+			if v := s.Login(t, e2e.Who{Token: who(other), Query: url.Values{"previd": {name}}}); strings.HasPrefix(v.JID, name+"@") {
+				t.Errorf("%v became %s, who is %v", other, v.JID, id)
 			}
 		}
 	})
