@@ -4,7 +4,7 @@ import "time"
 
 // Issuer is one issuer of tokens: its keys, and what is asked of its tokens.
 type Issuer struct {
-	// The token's iss, exactly; "*" takes whatever is not listed by name, but never a token without iss.
+	// The token's iss, exactly; "*" takes whatever is not listed by name, but never a token without iss or with an empty one.
 	Iss string `yaml:"iss" example:"my-app"`
 	// Accepted signature algorithms. Left out, they follow the keys: secret HS256, RSA RS256, EC by its curve, Ed25519 EdDSA.
 	Algorithms []string `yaml:"algorithms" enum:"HS256|HS384|HS512|RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA" example:"[HS256]"`
