@@ -124,13 +124,19 @@ func parse(text string) (e revocation.Entry, err error) {
 	kind, rest, _ := strings.Cut(text[digits:], ",")
 	before, expires, _ := strings.Cut(rest, ",")
 	code, err1 := strconv.Atoi(kind)
-	if e.Selector = revocation.SelectorOf(code); e.Selector == "" { // taken for none it would let in whom it means
-		return e, fmt.Errorf("the revocation %s has the selector %q, which this usher does not know: run the version that made it", e.Key, kind)
-	}
 	var err2, err3 error
 	e.IssuedBefore, err2 = strconv.ParseInt(before, 10, 64)
 	e.ExpiresAt, err3 = strconv.ParseInt(expires, 10, 64)
-	return e, errors.Join(err1, err2, err3)
+	return e, errors.Join(err1, err2, err3, selectBy(&e, code))
+}
+
+// selectBy sets the selector that a number stands for. An entry of one that is not known would be taken for none, and let in
+// whom it means.
+func selectBy(e *revocation.Entry, code int) error {
+	if e.Selector = revocation.SelectorOf(code); e.Selector == "" {
+		return fmt.Errorf("the revocation %s has the selector %d, which this usher does not know: run the version that made it", e.Key, code)
+	}
+	return nil
 }
 
 // most is how many changes one answer holds.
@@ -193,9 +199,9 @@ func scanChange(rows *sql.Rows) (revocation.Change, error) {
 	if err != nil {
 		return c, err
 	}
-	c.Tag, c.Entry.Key, c.Entry.Selector = string(tag), keyOf(id), revocation.SelectorOf(kind)
-	if !created.Valid {
-		return c, nil
+	c.Tag, c.Entry.Key = string(tag), keyOf(id)
+	if err := selectBy(&c.Entry, kind); err != nil || !created.Valid {
+		return c, err
 	}
 	r := c.Entry.Revocation()
 	r.Issuer, r.Value, r.Reason, r.Actor, r.CreatedAt = issuer.String, value.String, reason.String, actor.String, revocation.FromMS(created.Int64)

@@ -138,6 +138,13 @@ func TestSnapshot_PassesOverNoSelectorThatItDoesNotKnow(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), r.ID) || !strings.Contains(err.Error(), "run the version that made it") {
 		t.Errorf("it was loaded: %v", err)
 	}
+	// Nor does a node that follows already.
+	if _, err := db.Exec("UPDATE changes SET kind = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Changes(t.Context(), 0, 0); err == nil || !strings.Contains(err.Error(), "run the version that made it") {
+		t.Errorf("it was followed: %v", err)
+	}
 }
 
 // What is written to a file that was deleted, or replaced by a backup, is gone with the node; and what it says of a token is
