@@ -120,11 +120,8 @@ function lib.apply(session, answer)
 	session.jitsi_meet_context_user, session.jitsi_meet_context_group, session.jitsi_meet_context_room = context.user, context.group, context.room;
 end
 
--- Who a session is: the issuer's user, else (an empty id is none) the bearer of exactly this token. Guests are nobody.
-function lib.identity(session)
-	local user = session.jitsi_meet_context_user or {};
-	return (user.id or "") ~= "" and tostring(session.jitsi_meet_auth_issuer) .. "\0" .. tostring(user.id) or session.auth_token;
-end
+-- Who a session is: its first key is that of the issuer's user, else of exactly this token. Guests are nobody.
+function lib.identity(session) return session.usher and session.usher.keys[1] or session.auth_token; end
 
 -- How to ask, by the module's options: ask(session, question), and the client below it, with connections of its own.
 -- ask waits, so it must run where util.async can.

@@ -143,3 +143,30 @@ func TestFeed_NamesUnderAnOldSecretAreStillTold(t *testing.T) {
 		t.Errorf("the session holds %q and was told %v", old, line.Keys)
 	}
 }
+
+// The shim takes two sessions for the same person's by their first key.
+func TestFeedKeys_TheFirstIsTheUsersElseTheTokens(t *testing.T) {
+	f := loadedFeed(0)
+	first := func(s Subject) Name {
+		m := MarksOf(s)
+		return f.lock.of(nil, &m)[0]
+	}
+	ada := Subject{Issuer: "app", User: "ada", JTI: "1", Fingerprint: [16]byte{1}}
+	for what, c := range map[string]struct {
+		other Subject
+		same  bool
+	}{
+		"a new token of hers":       {Subject{Issuer: "app", User: "ada", JTI: "2", Fingerprint: [16]byte{2}}, true},
+		"another user":              {Subject{Issuer: "app", User: "eve", JTI: "1", Fingerprint: [16]byte{1}}, false},
+		"another issuer's ada":      {Subject{Issuer: "other", User: "ada", JTI: "1", Fingerprint: [16]byte{1}}, false},
+		"a token that names nobody": {Subject{Issuer: "app", JTI: "1", Fingerprint: [16]byte{1}}, false},
+	} {
+		if same := first(ada) == first(c.other); same != c.same {
+			t.Errorf("%s counts as the same person: %t", what, same)
+		}
+	}
+	nobody, other := Subject{Issuer: "app", JTI: "1", Fingerprint: [16]byte{1}}, Subject{Issuer: "app", JTI: "1", Fingerprint: [16]byte{2}}
+	if first(nobody) == first(other) {
+		t.Error("two tokens that name nobody count as the same person's")
+	}
+}

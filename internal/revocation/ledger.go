@@ -104,7 +104,8 @@ func (l *Ledger) Store() Store { return l.store }
 // Feed tells what has just been revoked.
 func (l *Ledger) Feed() *Feed { return l.feed }
 
-// FeedKeys appends to names the opaque keys under which the feed would name this token.
+// FeedKeys appends to names the opaque keys under which the feed would name this token. The first of them is its user's, else its
+// own: by it the shim knows whether two sessions are the same person's.
 func (l *Ledger) FeedKeys(names []Name, m *Marks) []Name { return l.feed.lock.of(names, m) }
 
 // Revoke writes revocations that Prepare accepted. When it returns, this node's index has them too, also where the store's

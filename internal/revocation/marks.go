@@ -70,12 +70,12 @@ type sharedMarks struct {
 // MarksOf is the function of that name.
 func (x *Shared) MarksOf(s Subject) Marks {
 	m := Marks{IssuedAt: s.IssuedAt}
+	if s.User != "" { // first: see FeedKeys
+		m.add(kindUser, keyOf(kindUser, s.Issuer, s.User))
+	}
 	m.add(kindToken, Key(s.Fingerprint))
 	if s.JTI != "" {
 		m.add(kindJTI, keyOf(kindJTI, s.Issuer, s.JTI))
-	}
-	if s.User != "" {
-		m.add(kindUser, keyOf(kindUser, s.Issuer, s.User))
 	}
 	tenant := tenantOf(s.Tenant)
 	common := x.of(s.Issuer, s.KeyID, tenant)

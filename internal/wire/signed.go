@@ -1,15 +1,14 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 )
 
 // appendSigned appends JSON that a token has signed, whose own strict scanner has read it. What is null is left out, since
-// Jitsi's plugins, whose Lua has no such value, would show it as one, and what would mean other members to Prosody; a whole
-// number that Lua would round is its digits; and it is spelt as the rest of an answer is, however the issuer's library did
-// (spaces, escapes), since the shim reads that several times as fast.
+// Jitsi's plugins, whose Lua has no such value, would show it as one, and what would mean other members to Prosody; and it is
+// spelt as the rest of an answer is, however the issuer's library did (spaces, escapes), since the shim reads that several times
+// as fast.
 func appendSigned(b []byte, name string, value json.RawMessage) []byte {
 	if len(value) == 0 {
 		return b
@@ -61,25 +60,12 @@ func (s *scanner) respell(b []byte) []byte {
 	for s.pos < len(s.in) && strings.IndexByte(", \t\r\n}]", s.in[s.pos]) < 0 { // of a number, true or false
 		s.pos++
 	}
-	word := s.in[from:s.pos]
-	if rounded(word) {
-		return append(append(append(b, '"'), word...), '"')
-	}
-	return append(b, word...)
+	return append(b, s.in[from:s.pos]...)
 }
 
 // prosodys tells the names under which Prosody's util.json writes what JSON has no form for, and reads it back: of {"id":"u",
 // "__hash":["id","v"]} it makes the user v.
 func prosodys(name string) bool { return name == "__hash" || name == "__array" }
-
-// exactDigits is how many digits of a number every Lua keeps: to 5.1 and 5.2 all numbers are floating, and to 5.4 those of
-// more than 63 bits, and of such ones 14 digits are written. Of two users it would make one.
-const exactDigits = 14
-
-// rounded tells a whole number that Lua would round. RFC 7493, section 2.2, has it written as text.
-func rounded(number []byte) bool {
-	return len(bytes.TrimPrefix(number, []byte("-"))) > exactDigits && !bytes.ContainsAny(number, ".eE")
-}
 
 // ends steps over the end of an object or array, or over the comma before what comes next in it.
 func (s *scanner) ends(closing byte) bool {

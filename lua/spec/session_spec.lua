@@ -57,23 +57,20 @@ describe("a session", function ()
 end);
 
 describe("an identity", function ()
-	local function session(token, issuer, id)
-		return { auth_token = token, jitsi_meet_auth_issuer = issuer, jitsi_meet_context_user = id and { id = id } };
-	end
+	local function session(token, ...) return { auth_token = token, usher = { keys = { ... } } }; end
 
-	it("is the issuer's user, whatever the token", function ()
-		assert.equal(usher.identity(session("a", "app", "u")), usher.identity(session("b", "app", "u")));
-		assert.not_equal(usher.identity(session("a", "app", "u")), usher.identity(session("a", "app", "v")));
-		assert.not_equal(usher.identity(session("a", "app", "u")), usher.identity(session("a", "other", "u")));
+	it("is the first key, whatever the token", function ()
+		assert.equal(usher.identity(session("a", "user", "a")), usher.identity(session("b", "user", "b")));
+		assert.not_equal(usher.identity(session("a", "user", "a")), usher.identity(session("a", "other", "a")));
 	end);
 
-	it("is the token where no user is named", function ()
-		assert.equal(usher.identity(session("a", "app")), usher.identity(session("a", "app")));
-		assert.not_equal(usher.identity(session("a", "app")), usher.identity(session("b", "app")));
+	it("is the token where there is no key", function ()
+		assert.equal(usher.identity(session("a")), usher.identity(session("a")));
+		assert.not_equal(usher.identity(session("a")), usher.identity(session("b")));
 	end);
 
 	it("is nobody's for a guest", function ()
 		assert.is_nil(usher.identity({}));
-		assert.not_equal(usher.identity({}), usher.identity(session("a", "app", "u")));
+		assert.not_equal(usher.identity({}), usher.identity(session("a", "user")));
 	end);
 end);

@@ -148,6 +148,30 @@ func TestDropIn_PrevidGivesAUsernameToItsOwnIdentityAlone(t *testing.T) {
 	})
 }
 
+// Where another claim names the user, all may have the same context.user.id.
+func TestDropIn_PrevidGoesByTheClaimThatNamesTheUser(t *testing.T) {
+	const bySubject = `  default:
+    domain: meet.example.com
+    revocation: {user_claim: sub}
+    issuers: [{iss: my-app, keys: [{secret: "` + e2e.Secret + `"}], audiences: [jitsi], subjects: ["*"]}]
+`
+	of := func(subject, jti string) string {
+		return e2e.Token(t, e2e.Claims{"sub": subject, "jti": jti, "context": e2e.Claims{"user": e2e.Claims{"id": "participant"}}})
+	}
+	each(t, e2e.Setup{Profiles: bySubject}, func(t *testing.T, s *e2e.Stack) {
+		ada := s.Login(t, e2e.Who{Token: of("ada", "1")})
+		name, _, _ := strings.Cut(ada.JID, "@")
+		s.Lua(t, fmt.Sprintf(`prosody.full_sessions[%q].resumption_token = "of-ada";`, ada.JID), nil)
+		previd := url.Values{"previd": {"of-ada"}}
+		if eve := s.Login(t, e2e.Who{Token: of("eve", "2"), Query: previd}); strings.HasPrefix(eve.JID, name+"@") {
+			t.Errorf("eve became ada: %s", eve.JID)
+		}
+		if again := s.Login(t, e2e.Who{Token: of("ada", "3"), Query: previd}); !strings.HasPrefix(again.JID, name+"@") {
+			t.Errorf("ada became %s", again.JID)
+		}
+	})
+}
+
 // Lua and util.json read a user's id as the verifier does: the one rounds long numbers, the other finds members in __hash.
 func TestDropIn_PrevidTakesNoOtherIDForTheSame(t *testing.T) {
 	who := func(user e2e.Claims) string { return e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": user}}) }
