@@ -155,7 +155,6 @@ func (s *asap) note(w wanted, err error) {
 	switch {
 	case err == nil:
 		s.limiter.forgive()
-		s.err = nil
 	case errors.Is(err, fetch.ErrNotFound):
 		s.absent.add(w.kid, now, now.Add(s.ring.pace.absentFor))
 		s.limiter.missed(w.from, now)
@@ -197,6 +196,7 @@ func (s *asap) keep(kid string, key *Key, a fetch.Answer) {
 		s.evict()
 	}
 	s.keys[kid] = &followedKey{key: key}
+	s.err = nil // before the key shows: who finds it would be told of an error that is over
 	s.confirm(s.keys[kid], a)
 	nudge(s.wake)
 }

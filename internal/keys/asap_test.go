@@ -155,6 +155,24 @@ func TestASAP_AServerThatAnswersAgainIsListedWithoutAnError(t *testing.T) {
 	}
 }
 
+func TestASAP_WhoFindsAKeyFindsNoErrorThatIsOver(t *testing.T) {
+	server := newKeyServer(t, status(500))
+	r := openRing(t, quick(), nil, config.KeySource{ASAPURL: server.URL})
+	expect(t, r, "a", token.RS256, unavailableCode)
+	r.rebuilding.Lock()
+	defer r.rebuilding.Unlock() // the ring does not close before
+	server.say(answer(publicPEM(oneRSA())))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	until(t, "the key is about to show", func() bool {
+		findAt(over, r, "b", token.RS256, time.Now()) // has it asked for, and does not wait
+		return len(r.remotes[0].current()) > 0
+	})
+	if got := errorsOf(r); got != "" {
+		t.Errorf("the list still shows %q", got)
+	}
+}
+
 func TestASAP_ATokenWithoutKidHasNoKeyThere(t *testing.T) {
 	server := newKeyServer(t, newStore(map[string]string{"a": publicPEM(oneRSA())}, "").answer)
 	r := ring(t, config.KeySource{ASAPURL: server.URL})
