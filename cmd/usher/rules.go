@@ -5,7 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"time"
+	"sync"
 
 	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/decide"
@@ -85,16 +85,13 @@ func (r *rules) namesOf(issuer, id string) (names []string, open bool) {
 	return names, open
 }
 
-// settleTime is how long a command without a node waits for the first answers of key servers.
-const settleTime = 5 * time.Second
-
-// settle waits until every key server has been heard from, or for settleTime.
+// settle waits until every key server has answered, or has failed to in the time that a fetch may take.
 func (r *rules) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
+	var all sync.WaitGroup
 	for _, k := range r.rings {
-		k.Settle(ctx)
+		all.Go(func() { k.Settle(ctx) })
 	}
+	all.Wait()
 }
 
 func (r *rules) close() {

@@ -174,13 +174,15 @@ func (r *Ring) wait(ctx context.Context, f *flight, known func() choice) (choice
 // Settle waits until every URL that can be asked without a kid has answered or failed once, or ctx ends: for as long as a
 // fetch may take, since no token waits. Nothing needs it to be called; it is for those who want to show what there is.
 func (r *Ring) Settle(ctx context.Context) {
+	var first []*flight // of all before it waits for one: else those that failed meanwhile would be asked once more
 	for _, s := range r.remotes {
-		d := s.demand(wanted{})
-		if d.flight == nil {
-			continue
+		if d := s.demand(wanted{}); d.flight != nil {
+			first = append(first, d.flight)
 		}
+	}
+	for _, f := range first {
 		select {
-		case <-d.flight.done:
+		case <-f.done:
 		case <-ctx.Done():
 			return
 		}
