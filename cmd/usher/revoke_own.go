@@ -106,16 +106,22 @@ func (d *ownDesk) close() {
 
 func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun bool) ([]deskAnswer, error) {
 	now := time.Now()
-	names := d.keyNames(ctx)
-	rs, cautions, err := intake.Revocations(asked, d.cfg, names, d.actor, now)
+	rs, cautions, err := intake.Revocations(asked, d.cfg, d.actor, now)
 	if err != nil {
 		return nil, &failure{exitUsage, err}
 	}
-	answers := make([]deskAnswer, len(asked))
-	for i := range rs {
-		answers[i] = deskAnswer{Revocation: rs[i], Cautions: cautions[i]}
+	answers, names := make([]deskAnswer, len(asked)), d.keyNames(ctx)
+	// Not before it is written: a key server that is silent must not hold a revocation up.
+	doubt := func() {
+		for i, r := range rs {
+			answers[i].Cautions = intake.Doubt(cautions[i], r, d.cfg, names)
+		}
 	}
 	if dryRun {
+		for i := range rs {
+			answers[i].Revocation = rs[i]
+		}
+		doubt()
 		return answers, d.preview(ctx, answers, names, now)
 	}
 	if err := d.records(ctx); err != nil {
@@ -129,6 +135,7 @@ func (d *ownDesk) revoke(ctx context.Context, asked []intake.Request, dryRun boo
 		answers[i].Revocation, answers[i].New, answers[i].Replicated = o.Revocation, o.New, w.Replicated
 		d.journal.record(server.RevocationEvent(rs[i], o.Revocation, now))
 	}
+	doubt()
 	return answers, nil
 }
 

@@ -89,9 +89,13 @@ func (d *Desk) revoke(c *fiber.Ctx) error {
 		return badRevocation(c, fmt.Sprintf("At most %d items go into one request; send the rest in the next.", batchMost))
 	}
 	now := time.Now()
-	rs, cautions, err := intake.Revocations(asked, d.Config(), d.KeyNames, Actor(c), now)
+	cfg := d.Config()
+	rs, cautions, err := intake.Revocations(asked, cfg, Actor(c), now)
 	if err != nil {
 		return badRevocation(c, sentence(err))
+	}
+	for i, r := range rs {
+		cautions[i] = intake.Doubt(cautions[i], r, cfg, d.KeyNames)
 	}
 	if in.DryRun {
 		return d.dryRun(c, rs, cautions, many, now)

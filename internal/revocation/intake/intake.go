@@ -66,8 +66,9 @@ func (q Request) Check(now time.Time) error {
 // may be one all the same.
 type KeyNames func(issuer, id string) (names []string, open bool)
 
-// Revocations is what many requests come to, each with its cautions. An error says which of them is the mistake.
-func Revocations(asked []Request, cfg *config.Config, keys KeyNames, actor string, now time.Time) (rs []revocation.Revocation, cautions [][]string, err error) {
+// Revocations is what many requests come to, each with its cautions; what Doubt says is not among them. An error says which
+// of them is the mistake.
+func Revocations(asked []Request, cfg *config.Config, actor string, now time.Time) (rs []revocation.Revocation, cautions [][]string, err error) {
 	rs, cautions = make([]revocation.Revocation, len(asked)), make([][]string, len(asked))
 	for i, q := range asked {
 		if rs[i], cautions[i], err = q.Revocation(cfg, actor, now); err != nil && len(asked) > 1 {
@@ -75,26 +76,23 @@ func Revocations(asked []Request, cfg *config.Config, keys KeyNames, actor strin
 		} else if err != nil {
 			return nil, nil, err
 		}
-		if says := doubt(rs[i], cfg, keys); says != "" {
-			cautions[i] = append(cautions[i], says)
-		}
 	}
 	return rs, cautions, nil
 }
 
-// doubt says of a key that it is not there. It is revoked all the same: sessions may rest on one that is gone, and it may come
-// back.
-func doubt(r revocation.Revocation, cfg *config.Config, keys KeyNames) string {
+// Doubt adds to a revocation's cautions that there is no such key. It is revoked all the same: sessions may rest on one that is
+// gone, and it may come back.
+func Doubt(cautions []string, r revocation.Revocation, cfg *config.Config, keys KeyNames) []string {
 	if r.Selector != revocation.SelectKey || !accepts(cfg, r.Issuer) {
-		return ""
+		return cautions
 	}
 	switch names, open := keys(r.Issuer, r.Value); {
 	case len(names) > 0:
-		return ""
+		return cautions
 	case open:
-		return fmt.Sprintf("whether the issuer %q has a key with the ID %q could not be looked up: a source of its keys cannot be read, or is asked for single keys alone (`usher keys list` shows which); an ID that is misspelt revokes nothing", r.Issuer, r.Value)
+		return append(cautions, fmt.Sprintf("whether the issuer %q has a key with the ID %q could not be looked up: a source of its keys cannot be read, or is asked for single keys alone (`usher keys list` shows which); an ID that is misspelt revokes nothing", r.Issuer, r.Value))
 	}
-	return fmt.Sprintf("the issuer %q has no key with the ID %q now, `usher keys list` shows those that it has: this revocation meets only what such a key verified while it was there, or will", r.Issuer, r.Value)
+	return append(cautions, fmt.Sprintf("the issuer %q has no key with the ID %q now, `usher keys list` shows those that it has: this revocation meets only what such a key verified while it was there, or will", r.Issuer, r.Value))
 }
 
 // anyIssuer is how the config says that any iss will do.
