@@ -27,11 +27,16 @@ const (
 func (s *Store) write(ctx context.Context, fn func(conn *redis.Conn, again bool) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var before error
 	for wait, again := firstWait, false; ; wait, again = min(2*wait, lastWait), true {
 		err := s.once(ctx, func(conn *redis.Conn) error { return fn(conn, again) })
+		if before != nil && errors.Is(err, context.DeadlineExceeded) {
+			return before // that the time was over says nothing of why
+		}
 		if err == nil || !passing(err) {
 			return err
 		}
+		before = err
 		s.client.Moved(ctx)
 		select {
 		case <-time.After(wait):
