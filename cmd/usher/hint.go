@@ -21,7 +21,8 @@ var asksNobody = []string{"config example", "config import", "token mint", "vers
 func reachOf(line *kong.Context) reach {
 	r := reach{commands: line.Model.Node}
 	for _, step := range line.Path {
-		if step.Flag != nil && slices.Contains([]string{"config", "server", "offline"}, step.Flag.Name) {
+		// Of a flag that is given twice the last value counts.
+		if step.Flag != nil && slices.Contains([]string{"config", "server", "offline"}, step.Flag.Name) && !slices.Contains(r.given, step.Flag) {
 			r.given = append(r.given, step.Flag)
 		}
 	}

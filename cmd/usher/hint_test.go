@@ -12,6 +12,7 @@ func TestHint_TakesAlongWhereToAsk(t *testing.T) {
 	for _, one := range []struct{ line, words, want string }{
 		{"doctor", "start it: `usher serve`, or look", "start it: `usher serve`, or look"},
 		{"--config /a.yaml doctor", "start it: `usher serve`, or look", "start it: `usher serve --config /a.yaml`, or look"},
+		{"--config /a.yaml doctor --config /b.yaml", "`usher serve`", "`usher serve --config /b.yaml`"},
 		{"doctor --config=/it's", "`usher serve`", "`usher serve --config '/it'\\''s'`"},
 		{both, "`usher revoke lift` takes it back", "`usher revoke lift --config /a.yaml --server http://127.0.0.1:2` takes it back"},
 		{both, "`usher audit --user U`, `usher serve`", "`usher audit --config /a.yaml --server http://127.0.0.1:2 --user U`, `usher serve --config /a.yaml`"},
