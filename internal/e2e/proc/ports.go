@@ -5,13 +5,32 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
 )
 
 // Below the range from which Linux takes ports for outgoing connections, so that no other program's connection
 // sits on a port between its choice here and its use.
 const lowestPort, highestPort = 15000, 32000
 
-// FreePorts finds n loopback TCP ports that nobody listens on.
+// reserved are sockets that this process keeps to its end: who has the UDP port of a number is the one who was given the TCP
+// port. Tests of several packages run at once, and one would else find free what another is about to use.
+var reserved struct {
+	sync.Mutex
+	sockets []net.PacketConn
+}
+
+func reserve(address string) bool {
+	s, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return false
+	}
+	reserved.Lock()
+	defer reserved.Unlock()
+	reserved.sockets = append(reserved.sockets, s)
+	return true
+}
+
+// FreePorts finds n loopback TCP ports that nobody listens on, and that no other test is given.
 func FreePorts(n int) ([]int, error) {
 	var ports []int
 	var held []net.Listener
@@ -22,8 +41,13 @@ func FreePorts(n int) ([]int, error) {
 	}()
 	for range 1000 {
 		port := lowestPort + rand.IntN(highestPort-lowestPort)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		l, err := net.Listen("tcp", address)
 		if err != nil {
+			continue
+		}
+		if !reserve(address) {
+			l.Close()
 			continue
 		}
 		held, ports = append(held, l), append(ports, port)
