@@ -124,6 +124,7 @@ func (l *Ledger) apply(changes []Change) error {
 	}
 	l.feed.add(steps)
 	l.tell(steps)
+	l.reached(at.seq)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at = at
@@ -163,7 +164,9 @@ func (l *Ledger) advance(x *Index, at *position, changes []Change) (steps []Chan
 			x.Remove(c.Entry.Key)
 		} else {
 			x.Put(c.Entry)
-			l.keep(c)
+			if c.Revocation != nil {
+				l.keep(*c.Revocation)
+			}
 		}
 		at.seq, at.tag = c.Seq, c.Tag
 		steps = append(steps, c)

@@ -121,6 +121,15 @@ func (x *Index) put(s slot) {
 	x.count(s.kind(), 1)
 }
 
+// putAhead adds what the store has not told yet, where the index does not have it.
+func (x *Index) putAhead(entries []ahead) {
+	for _, a := range entries {
+		if !x.covers(a.entry) {
+			x.Put(a.entry)
+		}
+	}
+}
+
 // Remove takes an entry out and reports whether it was there.
 func (x *Index) Remove(k Key) bool {
 	x.mu.Lock()

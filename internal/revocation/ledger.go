@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,9 @@ type Ledger struct {
 	loud      limiter
 	details   details
 
-	moving   sync.Mutex // held while the index and at move on together
+	moving sync.Mutex // held while the index and at move on together
+	ahead  []ahead
+
 	mu       sync.Mutex
 	at       position
 	awaiting awaited
@@ -59,6 +62,13 @@ type position struct {
 	run      string
 	seq      uint64
 	tag      string
+}
+
+// ahead is what this node has revoked and has not heard of from the store: seq is the number of a change after which the store
+// had it.
+type ahead struct {
+	entry Entry
+	seq   uint64
 }
 
 // awaited is a heartbeat that saw changes which had not been applied yet.
@@ -124,12 +134,26 @@ func (l *Ledger) Revoke(ctx context.Context, rs []Revocation) (Written, error) {
 func (l *Ledger) hold(revoked []Outcome) {
 	l.moving.Lock()
 	defer l.moving.Unlock()
-	at := l.position().seq
+	at, before := l.position().seq, len(l.ahead)
 	for _, o := range revoked {
-		if e := o.Revocation.Entry(); at < o.Seq && !l.index.covers(e) {
-			l.index.Put(e)
+		if at < o.Seq {
+			l.ahead = append(l.ahead, ahead{o.Revocation.Entry(), o.Seq})
+			l.keep(o.Revocation)
 		}
 	}
+	l.index.putAhead(l.ahead[before:])
+}
+
+// reached forgets what the index has followed to. The caller holds moving.
+func (l *Ledger) reached(seq uint64) {
+	l.ahead = slices.DeleteFunc(l.ahead, func(a ahead) bool { return a.seq <= seq })
+}
+
+// heldAhead is how many entries are ahead.
+func (l *Ledger) heldAhead() int {
+	l.moving.Lock()
+	defer l.moving.Unlock()
+	return len(l.ahead)
 }
 
 // Lift takes a revocation back for an actor.

@@ -36,7 +36,13 @@ func (l *Ledger) sameHistory(ctx context.Context, at position, st State) (bool, 
 	if st.Epoch != at.identity.Epoch || st.Seq < at.seq {
 		return false, nil
 	}
-	if st.Run == at.run || at.seq == 0 {
+	if st.Run == at.run {
+		return true, nil
+	}
+	if l.heldAhead() > 0 { // no change that was heard of would tell that these are lost
+		return false, nil
+	}
+	if at.seq == 0 {
 		return true, nil
 	}
 	if st.Seq == at.seq {
@@ -150,6 +156,8 @@ func (l *Ledger) takeOver(next *Index, at position, before []Change, asked int64
 	}
 	l.moving.Lock()
 	defer l.moving.Unlock()
+	l.reached(at.seq)
+	next.putAhead(l.ahead)
 	l.index.replace(next)
 	l.feed.restart(at, before)
 	l.stats.loads.Add(1)
@@ -172,6 +180,7 @@ const putBackBatch = 500
 // leaves alone what it has meanwhile, and what was lifted while we did not look.
 func (l *Ledger) putBack(ctx context.Context, has *Index) error {
 	var lost []Lost
+	ahead := l.heldAhead() // all of it is in the index
 	now := l.opt.Now().UnixMilli()
 	l.index.Each(func(e Entry) bool {
 		if (e.ExpiresAt == 0 || e.ExpiresAt > now) && !has.covers(e) {
@@ -179,6 +188,16 @@ func (l *Ledger) putBack(ctx context.Context, has *Index) error {
 		}
 		return true
 	})
+	if err := l.restore(ctx, lost); err != nil {
+		return err
+	}
+	l.moving.Lock()
+	defer l.moving.Unlock()
+	l.ahead = l.ahead[ahead:]
+	return nil
+}
+
+func (l *Ledger) restore(ctx context.Context, lost []Lost) error {
 	if len(lost) == 0 {
 		return nil
 	}
