@@ -297,6 +297,8 @@ func (d *doctor) admin(ctx context.Context) {
 		d.found("admin", ill, "", "%v", err)
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	if err := cl.do(ctx, http.MethodGet, "/v1/keys", nil, nil); err != nil {
 		d.found("admin", ill, "", "%v", err)
 		return

@@ -64,3 +64,23 @@ func TestDoctor_TellsALogThatCannotBeWrittenFromNone(t *testing.T) {
 		}
 	}
 }
+
+// A listener that takes a connection and is silent must not hold up what is still to be looked at.
+func TestDoctor_WaitsForNoListenerLongerThanForTheOthers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "local.credential")
+	if err := os.WriteFile(secret, []byte("usher_secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := doctor{c: &commands{Config: filepath.Join(dir, "usher.yaml")}, cmd: &doctorCmd{node: node{Server: "http://" + silent(t).String()}}}
+	text := fmt.Sprintf("data_dir: %s\nprofiles: {default: {issuers: [{iss: a, keys: [{jwks_url: 'http://127.0.0.1:1/'}], audiences: [b]}]}}\n", dir)
+	if err := os.WriteFile(d.c.Config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	d.admin(t.Context())
+	if took := time.Since(begun); took > answerTimeout/2 || len(d.findings) != 1 || !strings.Contains(d.findings[0].Detail, "does not answer") {
+		t.Errorf("after %s: %+v", took, d.findings)
+	}
+}
