@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -280,7 +281,7 @@ func askReady(ctx context.Context, base string) (contract int, lacks string, err
 		Contract int    `json:"contract"`
 		Detail   string `json:"detail"`
 	}
-	err = json.NewDecoder(resp.Body).Decode(&said)
+	err = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&said) // it may be anybody's
 	switch ok := resp.StatusCode == http.StatusOK; {
 	case err != nil || !ok && said.Detail == "":
 		return 0, "", errors.New("what answers there is no usher")

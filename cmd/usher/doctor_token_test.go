@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,5 +86,27 @@ func TestDoctor_WaitsForNoListenerLongerThanForTheOthers(t *testing.T) {
 	d.admin(t.Context())
 	if took := time.Since(begun); took > answerTimeout/2 || len(d.findings) != 1 || !strings.Contains(d.findings[0].Detail, "does not answer") {
 		t.Errorf("after %s: %+v", took, d.findings)
+	}
+}
+
+// healthcheck runs where memory is short, and whoever has the port may answer without end.
+func TestReady_IsNotReadWithoutEnd(t *testing.T) {
+	sent := make(chan int, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n, _ := io.WriteString(w, `{"contract":"`)
+		for part := bytes.Repeat([]byte("a"), 64<<10); n < 64<<20; {
+			more, err := w.Write(part)
+			if n += more; err != nil {
+				break
+			}
+		}
+		sent <- n
+	}))
+	defer other.Close()
+	if _, _, err := askReady(t.Context(), other.URL); err == nil || !strings.Contains(err.Error(), "no usher") {
+		t.Errorf("it is taken for ready: %v", err)
+	}
+	if n := <-sent; n >= 64<<20 {
+		t.Errorf("%d bytes of it were read", n)
 	}
 }
