@@ -53,7 +53,7 @@ func manual(app *kong.Application) string {
 	}
 	fmt.Fprintf(&b, ".SH EXIT STATUS\n%d: done or allowed. %d: failed, or no verdict could be had. %d: wrong usage or config. %d: the verdict was a deny.\n",
 		exitDone, exitFailed, exitUsage, exitDeny)
-	b.WriteString(".SH SEE ALSO\nIn /usr/share/doc/usher: revocation.md (a token has leaked: step by step), audit.md, configuration.md.\n")
+	b.WriteString(".SH SEE ALSO\nIn /usr/share/doc/usher: revocation.md (a token has leaked: step by step), reasons.md (why was this join\nrejected?), audit.md, configuration.md.\n")
 	return b.String()
 }
 
