@@ -38,7 +38,7 @@ type revokeAddCmd struct {
 	JTI         []string `name:"jti" help:"A token id; scoped by --issuer." placeholder:"ID" sep:"none"`
 	User        []string `help:"All tokens of a user; scoped by --issuer." placeholder:"ID" sep:"none"`
 	Kid         []string `help:"All tokens that a key verified, by the ID of usher keys list; scoped by --issuer." placeholder:"ID" sep:"none"`
-	Issuer      string   `help:"The issuer of --jti, --user or --kid (may be left out where one is configured). Alone: all of its tokens." placeholder:"ISS"`
+	Issuer      string   `help:"The issuer of --jti, --user or --kid (may be left out where one is configured; * for a key that serves any). Alone: all of its tokens." placeholder:"ISS"`
 	Room        []string `help:"All tokens that name a room: name, [tenant], [tenant]name or a room JID." placeholder:"ROOM" sep:"none"`
 	From        string   `help:"Read many values from a file (- is stdin), one a line, of the kind that --as says." placeholder:"FILE"`
 	As          string   `help:"What --from holds: token, jti, user, kid, issuer or room." placeholder:"KIND"`

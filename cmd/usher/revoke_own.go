@@ -159,7 +159,7 @@ func (d *ownDesk) preview(ctx context.Context, answers []deskAnswer, keyNames in
 		if r := answers[i].Revocation; r.Selector == revocation.SelectKey {
 			names, _ = keyNames(r.Issuer, r.Value)
 		}
-		n, more, err := server.RecentSessions(events, answers[i].Revocation, names, since)
+		n, more, err := server.RecentSessions(events, d.cfg, answers[i].Revocation, names, since)
 		if err != nil {
 			return fmt.Errorf("the audit store failed, so the sessions cannot be counted: %w", err)
 		}

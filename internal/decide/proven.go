@@ -140,7 +140,7 @@ func (t *trial) letGo() { t.token.SigningInput, t.token.Signature = nil, nil }
 // subject is what revocations match a token by.
 func (p *Proven) subject(names []string) revocation.Subject {
 	return revocation.Subject{
-		Issuer: p.Claims.Issuer, JTI: p.Claims.JTI, User: p.UserID, KeyID: p.KeyID, KeyNames: names,
+		Issuer: p.Claims.Issuer, JTI: p.Claims.JTI, User: p.UserID, KeyID: p.KeyID, KeyNames: names, AnyIssuer: p.issuer == p.profile.anyIssuer,
 		Fingerprint: p.Fingerprint, Rooms: p.Claims.Room, Tenant: p.Claims.Subject, IssuedAt: p.Times.IssuedAt,
 	}
 }

@@ -126,6 +126,7 @@ func TestShared_GivesEachTokenItsOwnMarks(t *testing.T) {
 		{Issuer: "other", KeyID: "another", Tenant: somebody.Tenant},
 		{Issuer: "other", KeyID: "another", Tenant: "another"},
 		{Issuer: "other", KeyID: "another"},
+		{Issuer: "other", KeyID: "another", AnyIssuer: true}, {Issuer: "a third", KeyID: "another", AnyIssuer: true},
 	} {
 		if got, want := x.MarksOf(s), MarksOf(s); !slices.Equal(got.Keys(), want.Keys()) {
 			t.Errorf("%+v: got %v, want %v", s, got.Keys(), want.Keys())

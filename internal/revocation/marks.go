@@ -14,7 +14,9 @@ type Subject struct {
 	// KeyID is the name of the key that verified, never the header's word.
 	KeyID string
 	// KeyNames are all names of that key, where it has more than one.
-	KeyNames    []string
+	KeyNames []string
+	// AnyIssuer says that the key serves whatever iss a token names, so that whoever holds it writes the iss that was not revoked.
+	AnyIssuer   bool
 	Fingerprint [16]byte
 	// Rooms are the room claims as signed. Tenant is the tenant that the token is for (sub), or empty.
 	Rooms  []string
@@ -22,6 +24,9 @@ type Subject struct {
 	// IssuedAt is iat in Unix milliseconds, 0 where the token has none.
 	IssuedAt int64
 }
+
+// AnyIssuer is the issuer under which a key is revoked that serves any.
+const AnyIssuer = "*"
 
 // inline is how many keys fit into Marks itself: token, issuer, jti, user, key, tenant, and one room by its bare name
 // and in its tenant. A token that names more rooms than that pays with one allocation.
@@ -65,6 +70,8 @@ type Shared struct{ last atomic.Pointer[sharedMarks] }
 type sharedMarks struct {
 	issuer, keyID, tenant         string
 	issuerMark, keyMark, allRooms Key
+	anyIssuer                     bool
+	keyMarkOfAny                  Key // where anyIssuer: the key's under AnyIssuer
 }
 
 // MarksOf is the function of that name.
@@ -78,9 +85,12 @@ func (x *Shared) MarksOf(s Subject) Marks {
 		m.add(kindJTI, keyOf(kindJTI, s.Issuer, s.JTI))
 	}
 	tenant := tenantOf(s.Tenant)
-	common := x.of(s.Issuer, s.KeyID, tenant)
+	common := x.of(s.Issuer, s.KeyID, tenant, s.AnyIssuer)
 	if s.KeyID != "" {
 		m.add(kindKey, common.keyMark)
+		if s.AnyIssuer {
+			m.add(kindKey, common.keyMarkOfAny)
+		}
 	}
 	m.add(kindIssuer, common.issuerMark)
 	if tenant != "" {
@@ -90,18 +100,25 @@ func (x *Shared) MarksOf(s Subject) Marks {
 	for _, name := range s.KeyNames {
 		if name != s.KeyID {
 			m.add(kindKey, keyOf(kindKey, s.Issuer, name))
+			if s.AnyIssuer {
+				m.add(kindKey, keyOf(kindKey, AnyIssuer, name))
+			}
 		}
 	}
 	return m
 }
 
-func (x *Shared) of(issuer, keyID, tenant string) *sharedMarks {
-	if c := x.last.Load(); c != nil && c.issuer == issuer && c.keyID == keyID && c.tenant == tenant {
+func (x *Shared) of(issuer, keyID, tenant string, anyIssuer bool) *sharedMarks {
+	if c := x.last.Load(); c != nil && c.issuer == issuer && c.keyID == keyID && c.tenant == tenant && c.anyIssuer == anyIssuer {
 		return c
 	}
 	c := &sharedMarks{
 		issuer: strings.Clone(issuer), keyID: strings.Clone(keyID), tenant: strings.Clone(tenant),
 		issuerMark: keyOf(kindIssuer, "", issuer), keyMark: keyOf(kindKey, issuer, keyID), allRooms: roomsOf(tenant),
+		anyIssuer: anyIssuer,
+	}
+	if anyIssuer {
+		c.keyMarkOfAny = keyOf(kindKey, AnyIssuer, keyID)
 	}
 	x.last.Store(c)
 	return c

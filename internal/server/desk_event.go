@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/usher-im/usher/internal/audit"
+	"github.com/usher-im/usher/internal/config"
 	"github.com/usher-im/usher/internal/revocation"
 )
 
@@ -89,7 +90,7 @@ func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]str
 		if r.Selector == revocation.SelectKey {
 			names, _ = d.KeyNames(r.Issuer, r.Value)
 		}
-		n, more, err := RecentSessions(d.Recent, r, names, since)
+		n, more, err := RecentSessions(d.Recent, d.Config(), r, names, since)
 		if err != nil {
 			return problem(c, fiber.StatusServiceUnavailable, "audit-unavailable", "The audit store failed ("+err.Error()+"), so the sessions cannot be counted.")
 		}
@@ -105,10 +106,14 @@ func (d *Desk) dryRun(c *fiber.Ctx, rs []revocation.Revocation, cautions [][]str
 // decisions than are looked at. names are those of the key that it names, where it has more than one. An event does not say
 // when its token was issued, so issued_before spares none here; nor which rooms its token names, so those who entered a room
 // count for it.
-func RecentSessions(in *audit.Reader, r revocation.Revocation, names []string, since time.Time) (n int, more bool, err error) {
+func RecentSessions(in *audit.Reader, cfg *config.Config, r revocation.Revocation, names []string, since time.Time) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
 	e := DeskEvent(audit.Decision, r, "", since)
+	ofAny := r.Selector == revocation.SelectKey && r.Issuer == revocation.AnyIssuer
+	if ofAny {
+		e.Issuer = ""
+	}
 	tenant, ofTenant := tenantMark(e.Tenant)
 	seen := map[string]bool{}
 	kids := []string{e.Kid}
@@ -123,6 +128,9 @@ func RecentSessions(in *audit.Reader, r revocation.Revocation, names []string, s
 		some, err := eachRecent(ctx, in, q, func(e *audit.Event) {
 			if marks := revocation.MarksOf(revocation.Subject{Tenant: e.Subject}); ofTenant && !slices.Contains(marks.Keys(), tenant) {
 				return
+			}
+			if p := cfg.Profiles[e.Profile]; ofAny && p != nil && slices.ContainsFunc(p.Issuers, func(i *config.Issuer) bool { return i.Iss == e.Issuer }) {
+				return // by a key of that issuer's own
 			}
 			seen[cmp.Or(e.Session, e.ID)] = true
 		})

@@ -278,7 +278,7 @@ func TestDryRun_CountsTheSessionsThatAreMet(t *testing.T) {
 		}
 		r, err := revocation.Prepare(r, now)
 		must(t, err)
-		n, more, err := server.RecentSessions(audit.NewReader(store, nil), r, nil, now.Add(-time.Hour))
+		n, more, err := server.RecentSessions(audit.NewReader(store, nil), &config.Config{}, r, nil, now.Add(-time.Hour))
 		if n != c.want || more || err != nil {
 			t.Errorf("%s %s would meet %d sessions (more: %v, %v), want %d", c.selector, c.value, n, more, err, c.want)
 		}
@@ -299,8 +299,29 @@ func TestDryRun_CountsAKeyUnderEachOfItsNames(t *testing.T) {
 	must(t, store.Append(t.Context(), storetest.Rows(events)))
 	r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectKey, Issuer: "my-app", Value: "old"}, now)
 	must(t, err)
-	if n, more, err := server.RecentSessions(audit.NewReader(store, nil), r, []string{"old", "new"}, now.Add(-time.Hour)); n != 2 || more || err != nil {
+	if n, more, err := server.RecentSessions(audit.NewReader(store, nil), &config.Config{}, r, []string{"old", "new"}, now.Add(-time.Hour)); n != 2 || more || err != nil {
 		t.Errorf("%d sessions (more: %v, %v), want 2", n, more, err)
+	}
+}
+
+// A key that serves any iss is met under each that its tokens name, but not the key of the same ID that another issuer has.
+func TestDryRun_CountsAKeyThatServesAnyIssuer(t *testing.T) {
+	store, err := sqlitestore.Open(t.Context(), t.TempDir(), sqlitestore.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	now := time.Now()
+	var events []audit.Event
+	for n, e := range []audit.Event{{Session: "a", Issuer: "whoever"}, {Session: "b", Issuer: "somebody"}, {Session: "c", Issuer: "my-app"}, {Session: "d", Issuer: "my-app", Profile: "open"}} {
+		e.Time = now.Add(time.Duration(n-20) * time.Minute)
+		e.ID, e.Kind, e.Proven, e.Kid, e.Verdict, e.Profile = audit.NewID(e.Time), audit.Decision, true, "k", audit.Allow, cmp.Or(e.Profile, "default")
+		events = append(events, e)
+	}
+	must(t, store.Append(t.Context(), storetest.Rows(events)))
+	r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectKey, Issuer: "*", Value: "k"}, now)
+	must(t, err)
+	cfg := &config.Config{Profiles: map[string]*config.Profile{"default": {Issuers: []*config.Issuer{{Iss: "*"}, {Iss: "my-app"}}}, "open": {Issuers: []*config.Issuer{{Iss: "*"}}}}}
+	if n, more, err := server.RecentSessions(audit.NewReader(store, nil), cfg, r, []string{"k"}, now.Add(-time.Hour)); n != 3 || more || err != nil {
+		t.Errorf("%d sessions (more: %v, %v), want 3", n, more, err)
 	}
 }
 

@@ -8,7 +8,7 @@ async function showKeys(view, signal) {
 		["Type", (key) => [key.type, key.curve || key.bits, key.alg].filter(Boolean).join(" ")],
 		["Source", (key) => [key.source, " ", shown(key.where, { class: "faint" })]],
 		["Fetched (UTC)", (key) => when(key.fetched_at), "when"], ["Not after (UTC)", (key) => when(key.not_after), "when"],
-		["What to do", (key) => key.id && session.may("revoke") && make("a", { href: address("revocations", { selector: "kid", value: key.id, ...(key.issuer !== "*" && { issuer: key.issuer }) }) }, "Revoke…")],
+		["What to do", (key) => key.id && session.may("revoke") && make("a", { href: address("revocations", { selector: "kid", value: key.id, issuer: key.issuer }) }, "Revoke…")],
 		["Last error", (key) => shown(key.last_error, { class: "deny" })],
 	], "Keys");
 	list.add(items);

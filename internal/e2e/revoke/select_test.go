@@ -11,11 +11,17 @@ import (
 	"github.com/usher-im/usher/internal/token/mint"
 )
 
-// twoIssuers has an issuer with two keys beside the usual one, and rooms of a tenant.
+// twoIssuers has an issuer with two keys beside the usual one, and two keys for whatever else a token names.
 const twoIssuers = e2e.DefaultProfiles + `      - iss: second-app
         keys:
           - {secret: "the first secret of the second issuer", kid: first}
           - {secret: "the second secret of the second issuer", kid: second}
+        audiences: [jitsi]
+        subjects: ["*"]
+      - iss: "*"
+        keys:
+          - {secret: "the open secret of the second issuer", kid: open}
+          - {secret: "the other secret of the second issuer", kid: other}
         audiences: [jitsi]
         subjects: ["*"]
 `
@@ -54,6 +60,8 @@ func TestRevoke_EachSelectorPutsOutWhomItMeansAndNobodyElse(t *testing.T) {
 				e2e.Token(t, e2e.Claims{"context": user("mallory")}), second(t, "first", e2e.Claims{"context": user("mallory")}), "daily"},
 			{"a signing key", revocation.Revocation{Selector: revocation.SelectKey, Issuer: "second-app", Value: "second"},
 				second(t, "second", e2e.Claims{"jti": "k"}), second(t, "first", e2e.Claims{"jti": "k"}), "daily"},
+			{"a key that serves any iss", revocation.Revocation{Selector: revocation.SelectKey, Issuer: "*", Value: "open"},
+				second(t, "open", e2e.Claims{"iss": "whoever", "jti": "o"}), second(t, "other", e2e.Claims{"iss": "whoever", "jti": "o"}), "daily"},
 			{"a room", revocation.Revocation{Selector: revocation.SelectRoom, Value: "weekly"},
 				e2e.Token(t, e2e.Claims{"room": []string{"daily", "weekly"}, "jti": "r"}), e2e.Token(t, e2e.Claims{"room": "daily"}), "daily"},
 			{"a tenant", revocation.Revocation{Selector: revocation.SelectRoom, Value: "[acme]"},

@@ -47,7 +47,7 @@ func (q Request) Revocation(cfg *config.Config, actor string, now time.Time) (r 
 	if r, err = revocation.Prepare(r, now); err != nil {
 		return r, nil, err
 	}
-	if issuerOf(r) == anyIssuer {
+	if issuerOf(r) == revocation.AnyIssuer && r.Selector != revocation.SelectKey {
 		return r, nil, errAnyIssuer
 	}
 	return r, caution(r, cfg), nil
@@ -86,6 +86,11 @@ func Doubt(cautions []string, r revocation.Revocation, cfg *config.Config, keys 
 	if r.Selector != revocation.SelectKey || !accepts(cfg, r.Issuer) {
 		return cautions
 	}
+	if known := issuers(cfg); slices.Contains(known, revocation.AnyIssuer) && slices.Contains(known, r.Issuer) && r.Issuer != revocation.AnyIssuer {
+		if names, _ := keys(revocation.AnyIssuer, r.Value); len(names) > 0 {
+			cautions = append(cautions, fmt.Sprintf("a key with the ID %q also serves any iss, and whoever holds that key writes another iss into a token; revoke it under the issuer * too, which means it whatever the iss", r.Value))
+		}
+	}
 	switch names, open := keys(r.Issuer, r.Value); {
 	case len(names) > 0:
 		return cautions
@@ -95,11 +100,8 @@ func Doubt(cautions []string, r revocation.Revocation, cfg *config.Config, keys 
 	return append(cautions, fmt.Sprintf("the issuer %q has no key with the ID %q now, `usher keys list` shows those that it has: this revocation meets only what such a key verified while it was there, or will", r.Issuer, r.Value))
 }
 
-// anyIssuer is how the config says that any iss will do.
-const anyIssuer = "*"
-
 // Such a revocation would be taken for one of everything, and meet nothing.
-var errAnyIssuer = errors.New("the issuer * means any in the config alone: name the iss that the tokens have, " + eachIssuer + ", and take a leaked key that serves any iss out of the config")
+var errAnyIssuer = errors.New("the issuer * means a key alone, one that serves any iss: name the iss that the tokens have, " + eachIssuer)
 
 const eachIssuer = "each in a revocation of its own (`usher audit stats --by issuer` shows which came)"
 
@@ -111,10 +113,10 @@ func caution(r revocation.Revocation, cfg *config.Config) (says []string) {
 		says = append(says, "the value is what the audit keeps in place of one, a pseudonym or what is left of a long text: no token has it, so this revocation meets none. Revoke by the value itself, or by the fingerprint of a row")
 	}
 	issuer, known := issuerOf(r), issuers(cfg)
-	switch listed, any := slices.Contains(known, issuer), slices.Contains(known, anyIssuer); {
+	switch listed, any := slices.Contains(known, issuer), slices.Contains(known, revocation.AnyIssuer); {
 	case issuer == "" || listed:
 	case any && r.Selector == revocation.SelectKey:
-		says = append(says, fmt.Sprintf("the issuer %q is let in as any other is, and whoever holds the key writes another iss into a token: this revokes it for tokens of %[1]q alone, so take the key out of the config", issuer))
+		says = append(says, fmt.Sprintf("the issuer %q is let in as any other is, and whoever holds the key writes another iss into a token: this revokes it for tokens of %[1]q alone; revoke a leaked key under the issuer *, which means it whatever the iss", issuer))
 	case !any:
 		says = append(says, fmt.Sprintf("no profile accepts tokens of the issuer %q, so this revocation meets none; configured are: %s", issuer, strings.Join(known, ", ")))
 	}
@@ -132,7 +134,7 @@ func issuerOf(r revocation.Revocation) string {
 // accepts says whether any profile takes tokens of an issuer.
 func accepts(cfg *config.Config, issuer string) bool {
 	known := issuers(cfg)
-	return slices.Contains(known, issuer) || slices.Contains(known, anyIssuer)
+	return slices.Contains(known, issuer) || slices.Contains(known, revocation.AnyIssuer)
 }
 
 func issuers(cfg *config.Config) (names []string) {
@@ -148,13 +150,13 @@ func issuers(cfg *config.Config) (names []string) {
 // onlyIssuer is the issuer that is meant where none is named: the one that is configured.
 func onlyIssuer(cfg *config.Config, s revocation.Selector) (string, error) {
 	known := issuers(cfg)
-	if len(known) == 1 && known[0] != anyIssuer {
+	if len(known) == 1 && (known[0] != revocation.AnyIssuer || s == revocation.SelectKey) {
 		return known[0], nil
 	}
 	if len(known) == 1 {
 		return "", fmt.Errorf("a %s means something only together with its issuer, and the config takes any: name the iss that the tokens have, %s", s, eachIssuer)
 	}
-	if n := slices.Index(known, anyIssuer); n >= 0 {
+	if n := slices.Index(known, revocation.AnyIssuer); n >= 0 && s != revocation.SelectKey {
 		known = append(slices.Delete(known, n, n+1), "any other iss that the tokens have")
 	}
 	return "", fmt.Errorf("a %s means something only together with its issuer: name one of the configured (%s)", s, strings.Join(known, ", "))
@@ -174,7 +176,7 @@ func runsOut(raw string, cfg *config.Config, now time.Time) time.Time {
 	var latest time.Time
 	for _, p := range cfg.Profiles {
 		for _, i := range p.Issuers {
-			if i.Iss != t.Claims.Issuer && i.Iss != anyIssuer {
+			if i.Iss != t.Claims.Issuer && i.Iss != revocation.AnyIssuer {
 				continue
 			}
 			times, problem := t.Claims.Times(token.Timestamps(i.Time.Timestamps))

@@ -111,12 +111,12 @@ func TestIssuer_IsFoundWhereOneIsConfiguredAndAskedForElse(t *testing.T) {
 	}
 }
 
-// Tokens are revoked by the iss that they have. Who names the * of the config, as usher keys list shows it, must not be told
-// that something was revoked.
-func TestIssuer_ThatIsAnyInTheConfigNamesNoTokens(t *testing.T) {
+// Tokens are revoked by the iss that they have. Who names the * of the config must not be told that something was revoked, but
+// for a key: that is what usher keys list shows of one that serves any iss.
+func TestIssuer_ThatIsAnyInTheConfigNamesNothingButKeys(t *testing.T) {
 	cfg := parse(t, "iss: app", `iss: "*"`)
 	for _, q := range []intake.Request{
-		{Selector: revocation.SelectKey, Issuer: "*", Value: "default"}, {Selector: revocation.SelectUser, Issuer: "*", Value: "u"},
+		{Selector: revocation.SelectJTI, Issuer: "*", Value: "17"}, {Selector: revocation.SelectUser, Issuer: "*", Value: "u"},
 		{Selector: revocation.SelectIssuer, Value: "*"}, {Selector: revocation.SelectIssuer, Issuer: "*"},
 	} {
 		if r, _, err := q.Revocation(cfg, "cred:soc", now); err == nil || !strings.Contains(err.Error(), "name the iss that the tokens have, each in a revocation of its own (`usher audit stats --by issuer` shows") {
@@ -130,10 +130,40 @@ func TestIssuer_ThatIsAnyInTheConfigNamesNoTokens(t *testing.T) {
 	if _, says, err := (intake.Request{Selector: revocation.SelectUser, Issuer: "whoever", Value: "u"}).Revocation(cfg, "cred:soc", now); err != nil || len(says) > 0 {
 		t.Error(says, err)
 	}
-	for issuer, warns := range map[string]bool{"app": false, "whoever": true} {
+	for issuer, warns := range map[string]bool{"app": false, "*": false, "whoever": true} {
 		_, says, err := (intake.Request{Selector: revocation.SelectKey, Issuer: issuer, Value: "default"}).Revocation(cfg, "cred:soc", now)
-		if err != nil || strings.Contains(fmt.Sprint(says), "take the key out of the config") != warns {
+		if err != nil || strings.Contains(fmt.Sprint(says), "revoke a leaked key under the issuer *") != warns {
 			t.Errorf("a key under %s: %v, %v", issuer, says, err)
+		}
+	}
+	if r, says, err := (intake.Request{Selector: revocation.SelectKey, Value: "default"}).Revocation(parse(t, `iss: "*"`), "cred:soc", now); err != nil || r.Issuer != "*" || len(says) > 0 {
+		t.Errorf("a key where any issuer is let in, and none by name: %+v, %v, %v", r, says, err)
+	}
+	if _, says, err := (intake.Request{Selector: revocation.SelectKey, Issuer: "*", Value: "default"}).Revocation(parse(t, "iss: app"), "cred:soc", now); err != nil || !strings.Contains(fmt.Sprint(says), "no profile accepts") {
+		t.Errorf("a key for any issuer where none is let in: %v, %v", says, err)
+	}
+}
+
+// One secret may stand in two blocks.
+func TestCautions_SayOfAnIssuersKeyThatItAlsoServesAny(t *testing.T) {
+	cfg := parse(t, "iss: app", "iss: other", `iss: "*"`)
+	keys := func(issuer, id string) ([]string, bool) {
+		return []string{id}, false
+	}
+	apart := func(issuer, id string) ([]string, bool) {
+		if issuer == "*" {
+			return nil, false
+		}
+		return []string{id}, false
+	}
+	for _, c := range []struct {
+		issuer string
+		names  intake.KeyNames
+		warns  bool
+	}{{"app", keys, true}, {"app", apart, false}, {"*", keys, false}} {
+		r := revocation.Revocation{Selector: revocation.SelectKey, Issuer: c.issuer, Value: "shared"}
+		if says := intake.Doubt(nil, r, cfg, c.names); strings.Contains(fmt.Sprint(says), "also serves any iss") != c.warns {
+			t.Errorf("under %s: %v", c.issuer, says)
 		}
 	}
 }
