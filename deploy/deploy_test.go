@@ -281,31 +281,43 @@ func TestKubernetes_SidecarMountsWhatItNames(t *testing.T) {
 	}
 }
 
-// What the overlay sets, with docker-jitsi-meet's own settings passed on, is a whole config.
-func TestCompose_EnvironmentIsAGoodConfig(t *testing.T) {
+// overlay is the environment that the overlay gives to a service, with docker-jitsi-meet's own settings passed on.
+func overlay(t *testing.T, service string, outside map[string]string) []string {
+	t.Helper()
 	services := decode[struct {
 		Services map[string]struct{ Environment []string }
 	}](t, "compose/usher.yml").Services
-	outside := map[string]string{
-		"JWT_APP_ID": "my-app", "JWT_APP_SECRET": "0123456789abcdef0123456789abcdef", "JWT_ACCEPTED_AUDIENCES": "jitsi",
-		"XMPP_DOMAIN": "meet.example.com",
-	}
+	unset := regexp.MustCompile(`\$\{\w+:-([^${}]*)\}`)
 	env := []string{}
-	for _, entry := range services["usher"].Environment {
+	for _, entry := range services[service].Environment {
+		for unset.MatchString(entry) {
+			entry = unset.ReplaceAllString(entry, "$1")
+		}
 		if name, _, set := strings.Cut(entry, "="); set {
 			env = append(env, entry)
 		} else if value := outside[name]; value != "" {
 			env = append(env, name+"="+value)
 		}
 	}
+	return env
+}
+
+// What the overlay sets, with docker-jitsi-meet's own settings passed on, is a whole config.
+func TestCompose_EnvironmentIsAGoodConfig(t *testing.T) {
+	env := overlay(t, "usher", map[string]string{
+		"JWT_APP_ID": "my-app", "JWT_APP_SECRET": "0123456789abcdef0123456789abcdef", "JWT_ACCEPTED_AUDIENCES": "jitsi",
+		"XMPP_DOMAIN": "meet.example.com", "ENABLE_GUESTS": "1",
+	})
 	cfg, warnings, err := config.Load(config.Options{Env: env, Search: []string{}})
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
 	if p := cfg.Profiles["default"]; p.Domain != "meet.example.com" || p.Issuers[0].Iss != "my-app" {
 		t.Error("docker-jitsi-meet's settings did not arrive")
+	} else if p.Guests != config.Allow {
+		t.Error("the guests' host is there for nobody")
 	}
-	prosody := strings.Join(services["prosody"].Environment, "\n")
+	prosody := strings.Join(overlay(t, "prosody", nil), "\n")
 	for _, line := range []string{"JWT_AUTH_TYPE=usher", "JWT_TOKEN_AUTH_MODULE=muc_usher", `usher_url = "http://` + cfg.Hosts[0] + `:9160"`} {
 		if !strings.Contains(prosody, line) {
 			t.Errorf("Prosody is not told %s", line)
@@ -315,17 +327,10 @@ func TestCompose_EnvironmentIsAGoodConfig(t *testing.T) {
 
 // docker-jitsi-meet lets its own accounts into rooms without a token: Jibri's recorder, Jigasi.
 func TestCompose_AccountsOfJitsisOwnNeedNoToken(t *testing.T) {
-	services := decode[struct {
-		Services map[string]struct{ Environment []string }
-	}](t, "compose/usher.yml").Services
-	unset := regexp.MustCompile(`\$\{\w+:-([^${}]*)\}`)
-	for _, entry := range services["prosody"].Environment {
+	for _, entry := range overlay(t, "prosody", nil) {
 		lines, found := strings.CutPrefix(entry, "GLOBAL_CONFIG=")
 		if !found {
 			continue
-		}
-		for unset.MatchString(lines) {
-			lines = unset.ReplaceAllString(lines, "$1")
 		}
 		name := filepath.Join(t.TempDir(), "prosody.cfg.lua")
 		if err := os.WriteFile(name, []byte(strings.ReplaceAll(lines, `\n`, "\n")), 0o600); err != nil {

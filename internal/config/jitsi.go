@@ -40,10 +40,13 @@ func (r *report) jitsi(cfg *Config, env variables) {
 	const path = "profiles.default"
 	r.places.at[path] = place{variable: "JWT_APP_ID"}
 
-	if r.jitsiSwitch(env, "JWT_ALLOW_EMPTY", path+".guests") {
+	p.Rooms.VerifyDomain = r.jitsiSwitch(env, "JWT_ENABLE_DOMAIN_VERIFICATION", path+".rooms.verify_domain")
+	// Users of the guests' own host come into rooms where domains are not verified; JWT_ALLOW_EMPTY would besides let
+	// strangers log in to the token host, whose users the focus takes for authenticated.
+	guestHost := r.jitsiSwitch(env, "ENABLE_GUESTS", path+".guests") && !p.Rooms.VerifyDomain
+	if r.jitsiSwitch(env, "JWT_ALLOW_EMPTY", path+".guests") || guestHost {
 		p.Guests = Allow
 	}
-	p.Rooms.VerifyDomain = r.jitsiSwitch(env, "JWT_ENABLE_DOMAIN_VERIFICATION", path+".rooms.verify_domain")
 	p.Domain = env["XMPP_DOMAIN"]
 	r.places.at[path+".domain"] = place{variable: "XMPP_DOMAIN"}
 	p.MUCPrefix = jitsiPrefix(env)

@@ -217,6 +217,8 @@ func TestJitsi_EnvironmentAloneIsAConfig(t *testing.T) {
 		"JWT_ENABLE_DOMAIN_VERIFICATION=true", "JWT_SIGN_TYPE=HS512", "XMPP_DOMAIN=meet.example.com",
 		"XMPP_MUC_DOMAIN=conf.meet.example.com", "USHER_ALLOW_SHORT_SECRET=true")
 	asap := load("JWT_APP_ID=my-app", "JWT_ASAP_KEYSERVER=https://keys.example.com")
+	guests := load("JWT_APP_ID=my-app", secret, "ENABLE_GUESTS=1", "JWT_ALLOW_EMPTY=0")
+	verified := load("JWT_APP_ID=my-app", secret, "ENABLE_GUESTS=1", "JWT_ENABLE_DOMAIN_VERIFICATION=1")
 	public := load("JWT_APP_ID=my-app", "JWT_SIGN_TYPE=RS256", `JWT_APP_SECRET=-----BEGIN PUBLIC KEY-----\nx`)
 	for what, ok := range map[string]bool{
 		"the app id is the issuer":        len(p.Issuers) == 1 && p.Issuers[0].Iss == "my-app",
@@ -232,6 +234,8 @@ func TestJitsi_EnvironmentAloneIsAConfig(t *testing.T) {
 		"issuers are a list":              len(q.Issuers) == 2 && q.Issuers[1].Iss == "two",
 		"audiences are a list":            strings.Join(q.Issuers[1].Audiences, ",") == "a,b",
 		"guests where allowed":            q.Guests == config.Allow,
+		"guests of a host of their own":   guests.Guests == config.Allow,
+		"but not where domains count":     verified.Guests == config.Deny,
 		"domain verification on":          q.Rooms.VerifyDomain,
 		"the algorithm":                   strings.Join(q.Issuers[0].Algorithms, ",") == "HS512",
 		"the domain":                      q.Domain == "meet.example.com",
