@@ -348,6 +348,14 @@ func TestCompose_AccountsOfJitsisOwnNeedNoToken(t *testing.T) {
 	t.Error("Prosody is told nothing")
 }
 
+// Jitsi's muc_resource_validate tells by the name of a host's authentication whose nicks anonymous_strict binds, and knows
+// no "usher" by itself: without it everybody with a token may take anybody's nick.
+func TestCompose_NicksOfUsersWithTokensStayBound(t *testing.T) {
+	if want := "PROSODY_MUC_RESOURCE_VALIDATE_ANON_METHODS=anonymous,jitsi-anonymous,usher"; !slices.Contains(overlay(t, "prosody", nil), want) {
+		t.Errorf("Prosody is not told %s", want)
+	}
+}
+
 // A command that does not name the overlay finds no usher, or takes Prosody away from it.
 func TestReadme_EveryComposeCommandKnowsTheOverlay(t *testing.T) {
 	before, commands, found := strings.Cut(read(t, "README.md"), "echo COMPOSE_FILE=docker-compose.yml:usher.yml >> .env\n")
