@@ -41,10 +41,13 @@ func (r *report) jitsi(cfg *Config, env variables) {
 	r.places.at[path] = place{variable: "JWT_APP_ID"}
 
 	p.Rooms.VerifyDomain = r.jitsiSwitch(env, "JWT_ENABLE_DOMAIN_VERIFICATION", path+".rooms.verify_domain")
+	guests := r.jitsiSwitch(env, "JWT_ALLOW_EMPTY", path+".guests")
 	// Users of the guests' own host come into rooms where domains are not verified; JWT_ALLOW_EMPTY would besides let
 	// strangers log in to the token host, whose users the focus takes for authenticated.
-	guestHost := r.jitsiSwitch(env, "ENABLE_GUESTS", path+".guests") && !p.Rooms.VerifyDomain
-	if r.jitsiSwitch(env, "JWT_ALLOW_EMPTY", path+".guests") || guestHost {
+	if !guests && !p.Rooms.VerifyDomain && env["ENABLE_GUESTS"] != "" {
+		guests = r.jitsiSwitch(env, "ENABLE_GUESTS", path+".guests")
+	}
+	if guests {
 		p.Guests = Allow
 	}
 	p.Domain = env["XMPP_DOMAIN"]

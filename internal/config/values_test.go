@@ -252,6 +252,19 @@ func TestJitsi_EnvironmentAloneIsAConfig(t *testing.T) {
 	}
 }
 
+func TestJitsi_GuestsAreFoundByTheVariableThatDecided(t *testing.T) {
+	for set, want := range map[string]string{"": "JWT_ALLOW_EMPTY", "ENABLE_GUESTS=1": "ENABLE_GUESTS", "ENABLE_GUESTS=1 JWT_ALLOW_EMPTY=1": "JWT_ALLOW_EMPTY"} {
+		env := append(strings.Fields(set), "JWT_APP_ID=my-app", "JWT_APP_SECRET=0123456789abcdef0123456789abcdef")
+		cfg, _, err := config.Load(config.Options{Env: env, Search: []string{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Where("profiles.default.guests"); got != want {
+			t.Errorf("with %q guests are decided by %s, want %s", set, got, want)
+		}
+	}
+}
+
 // The list of algorithms stands in the tag for the docs and in package token for the rule: both are one.
 func TestAlgorithms_AreThoseOfTheToken(t *testing.T) {
 	for _, alg := range []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "ES256K"} {
