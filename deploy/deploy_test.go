@@ -2,6 +2,7 @@
 package deploy
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -287,11 +288,15 @@ func overlay(t *testing.T, service string, outside map[string]string) []string {
 	services := decode[struct {
 		Services map[string]struct{ Environment []string }
 	}](t, "compose/usher.yml").Services
-	unset := regexp.MustCompile(`\$\{\w+:-([^${}]*)\}`)
+	variable := regexp.MustCompile(`\$\{(\w+):-([^${}]*)\}`)
+	value := func(text string) string {
+		parts := variable.FindStringSubmatch(text)
+		return cmp.Or(outside[parts[1]], parts[2])
+	}
 	env := []string{}
 	for _, entry := range services[service].Environment {
-		for unset.MatchString(entry) {
-			entry = unset.ReplaceAllString(entry, "$1")
+		for variable.MatchString(entry) {
+			entry = variable.ReplaceAllStringFunc(entry, value)
 		}
 		if name, _, set := strings.Cut(entry, "="); set {
 			env = append(env, entry)
@@ -327,7 +332,7 @@ func TestCompose_EnvironmentIsAGoodConfig(t *testing.T) {
 
 // docker-jitsi-meet lets its own accounts into rooms without a token: Jibri's recorder, Jigasi.
 func TestCompose_AccountsOfJitsisOwnNeedNoToken(t *testing.T) {
-	for _, entry := range overlay(t, "prosody", nil) {
+	for _, entry := range overlay(t, "prosody", map[string]string{"GLOBAL_CONFIG": `one = 1\nusher_apply = {}`}) {
 		lines, found := strings.CutPrefix(entry, "GLOBAL_CONFIG=")
 		if !found {
 			continue
@@ -342,6 +347,9 @@ func TestCompose_AccountsOfJitsisOwnNeedNoToken(t *testing.T) {
 		}
 		if got := (&prosodyconf.Host{Options: conf.Global}).Strings("usher_allowlist"); !slices.Equal(got, []string{"auth.meet.jitsi", "hidden.meet.jitsi"}) {
 			t.Errorf("not asked about: %q", got)
+		}
+		if _, kept := conf.Global["usher_apply"]; !kept {
+			t.Error("GLOBAL_CONFIG of docker-jitsi-meet's own .env is lost")
 		}
 		return
 	}
