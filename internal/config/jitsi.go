@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -63,7 +64,7 @@ func (r *report) jitsi(cfg *Config, env variables) {
 	if !ok {
 		return
 	}
-	for i, name := range issuers {
+	for i, name := range unique(issuers) { // named twice it is one issuer there, and a mistake in a file
 		iss := &Issuer{}
 		setDefaults(reflect.ValueOf(iss).Elem())
 		iss.Iss, iss.Keys = name, []KeySource{key}
@@ -190,6 +191,17 @@ func (r *report) jitsiSwitch(env variables, name, path string) bool {
 		r.faultAt(place{variable: name}, path, "must be true or false, not %q", env[name])
 	}
 	return on
+}
+
+// unique keeps the first of each.
+func unique(list []string) []string {
+	var kept []string
+	for _, item := range list {
+		if !slices.Contains(kept, item) {
+			kept = append(kept, item)
+		}
+	}
+	return kept
 }
 
 func first(values ...string) string {

@@ -213,7 +213,7 @@ func TestJitsi_EnvironmentAloneIsAConfig(t *testing.T) {
 	}
 	secret := "JWT_APP_SECRET=0123456789abcdef0123456789abcdef"
 	p := load("JWT_APP_ID=my-app", secret)
-	q := load("JWT_APP_ID=my-app", secret, "JWT_ACCEPTED_ISSUERS=one, two", "JWT_ACCEPTED_AUDIENCES=a,b", "JWT_ALLOW_EMPTY=1",
+	q := load("JWT_APP_ID=my-app", secret, "JWT_ACCEPTED_ISSUERS=one, two,one", "JWT_ACCEPTED_AUDIENCES=a,b", "JWT_ALLOW_EMPTY=1",
 		"JWT_ENABLE_DOMAIN_VERIFICATION=true", "JWT_SIGN_TYPE=HS512", "XMPP_DOMAIN=meet.example.com",
 		"XMPP_MUC_DOMAIN=conf.meet.example.com", "USHER_ALLOW_SHORT_SECRET=true")
 	asap := load("JWT_APP_ID=my-app", "JWT_ASAP_KEYSERVER=https://keys.example.com")
