@@ -115,11 +115,30 @@ func (c *Config) keepers() []string {
 }
 
 func (l *luaLines) muc(muc *Host, guestsOf string, tokenless []string) {
-	if muc.Loads("muc_usher") {
+	asks := muc.Loads("muc_usher") // all that it lacks then is who judges guests, now that the profile has the host's name
+	if _, set := muc.Lookup("usher_profile"); set {
+		guestsOf = ""
+	}
+	if asks && guestsOf == "" {
 		return
 	}
 	l.line("\n-- %s", oneLine(muc.Options["modules_enabled"].Where))
 	l.line("Component %s \"muc\"", luaText(muc.Name))
+	if !asks {
+		l.modules(muc)
+	}
+	if guestsOf != "" {
+		l.line("    usher_profile = %s -- so that its guests: allow holds for users of %s too, who have no tokens", luaText(guestsOf), oneLine(strings.Join(tokenless, ", ")))
+	}
+	if asks {
+		return
+	}
+	l.apply(muc)
+	l.anonymousProviders(muc)
+	l.mainServer(muc)
+}
+
+func (l *luaLines) modules(muc *Host) {
 	l.line("    modules_enabled = {")
 	for _, module := range muc.Strings("modules_enabled") {
 		switch {
@@ -132,12 +151,6 @@ func (l *luaLines) muc(muc *Host, guestsOf string, tokenless []string) {
 		}
 	}
 	l.line("    }")
-	if guestsOf != "" {
-		l.line("    usher_profile = %s -- so that its guests: allow holds for users of %s too, who have no tokens", luaText(guestsOf), oneLine(strings.Join(tokenless, ", ")))
-	}
-	l.apply(muc)
-	l.anonymousProviders(muc)
-	l.mainServer(muc)
 }
 
 func isNotNeeded(module string) bool {
