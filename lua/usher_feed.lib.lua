@@ -159,6 +159,8 @@ return function (usher, ask, client)
 		local asked, same = {}, session.auth_token == from.auth_token;
 		hold(session, nil);
 		session.usher_about = nil;
+		-- SASL2 resumes within the login: its wait still holds the connection back, and Prosody lets it go by the session that had it.
+		if session.conn then session.conn:resume(); end
 		-- A guest keeps what Jitsi's mod_jitsi_permissions has lent him.
 		if session.auth_token or from.auth_token then usher.set(session, from); from.auth_token = nil; end
 		usher.watch(session, usher.news);
