@@ -110,7 +110,8 @@ end
 
 function module.unload() feed.stop(); end
 
-module:provides("auth", { get_sasl_handler = new_sasl });
+-- There are no accounts: whom Prosody's shell lists and announces to are those who are here.
+module:provides("auth", { get_sasl_handler = new_sasl, users = function () return next, prosody.hosts[host].sessions; end });
 module:hook_global("bosh-session", read_request);
 module:hook_global("websocket-session", read_request);
 -- mod_muc_usher asks through the host that let a session in: its grant, its profile, its connections.

@@ -2,6 +2,8 @@ package dropin_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/usher-im/usher/internal/e2e"
@@ -114,6 +116,20 @@ func TestDropIn_APasswordHostKeepsItsLoginsAndResumptions(t *testing.T) {
 		mustBeAlive(t, s, again, v.JID)
 		if asked := s.Gate.Questions(); len(asked) != 0 {
 			t.Errorf("the verifier was asked about another host's sessions: %s", asked[0].Body)
+		}
+	})
+}
+
+// What Prosody's shell lists and mod_announce sends to are a host's users; where there are none to tell of, both throw.
+func TestDropIn_AnAdminIsToldWhoIsHere(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		alice := s.Login(t, e2e.Who{Token: user(t, "alice")})
+		var users []string
+		s.Lua(t, `local names = {};
+			for name in require "core.usermanager".users("meet.example.com") do names[#names + 1] = name; end
+			return names;`, &users)
+		if name, _, _ := strings.Cut(alice.JID, "@"); !slices.Equal(users, []string{name}) {
+			t.Errorf("the users are %q, want %s", users, name)
 		}
 	})
 }
