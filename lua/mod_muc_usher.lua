@@ -86,6 +86,7 @@ local function applies(what, other) return apply:contains(what) and not prosody.
 
 local function settle_in(event)
 	local room, occupant, verdict = event.room, event.occupant, verdicts[event.stanza] or {};
+	if occupant.bare_jid ~= jid.bare(event.stanza.attr.from) then return; end -- who sits under this nick; what comes next is a conflict
 	local secret, join = room:get_password(), event.stanza:get_child("x", muc_ns);
 	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
 	local current, affiliation = room:get_affiliation(occupant.bare_jid), applies("affiliation", "token_affiliation") and verdict.affiliation;

@@ -75,6 +75,26 @@ func TestDropIn_SecurityBypassEntersPastPasswordAndMembersOnly(t *testing.T) {
 	})
 }
 
+// At a join under a nick that is taken, Prosody hands its hooks the occupant who has it.
+func TestDropIn_AJoinUnderAnothersNickGivesAndTakesThemNothing(t *testing.T) {
+	token := func(t *testing.T, id string, moderator bool) string {
+		return e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": e2e.Claims{"id": id, "moderator": moderator}, "room": e2e.Claims{"security_bypass": true}}})
+	}
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		for _, owns := range []bool{true, false} {
+			nick := fmt.Sprint("owner-", owns)
+			alice := s.Login(t, e2e.Who{Token: token(t, "alice", owns)})
+			alice.MustJoin("daily", nick)
+			mallory := s.Login(t, e2e.Who{Token: token(t, "mallory", !owns)})
+			if refused := mallory.MustBeRefused("daily", nick); refused.Condition != "conflict" {
+				t.Errorf("a taken nick was refused with: %v", refused)
+			}
+			awaitAffiliation(t, s, alice.JID, map[bool]string{true: "owner", false: "member"}[owns])
+			awaitAffiliation(t, s, mallory.JID, "none")
+		}
+	})
+}
+
 // Jitsi's mod_fmuc makes visitors of those who watch a meeting from a Prosody beside the main one.
 func TestDropIn_ARoleThatAnotherModuleChoseStays(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
