@@ -96,8 +96,8 @@ local function settle_in(event)
 	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
 		if secret and join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
 		affiliation = affiliation or newcomer and "member";
-	elseif newcomer and not knows then
-		return; -- a lobby or its members decide
+	elseif (newcomer or secret) and not knows then
+		return; -- a lobby, its members or the password decide: who is refused shall be nobody here
 	end
 	if not affiliation or current == "outcast" or current == affiliation and verdict.stage ~= "create" then return; end
 	local given, role = event.origin.usher_given or {}, chosen or room:get_default_role(affiliation);
@@ -126,8 +126,9 @@ module:hook_global("usher-exempt", function (event) return event.host == host an
 -- 99, as upstream's check of tokens: after token_no_wildcard (100), before limits, locks and lobby.
 module:hook("muc-room-pre-create", gate("create"), 99);
 module:hook("muc-occupant-pre-join", gate("join"), 99);
--- After other modules' bypasses (-2, -3), before the lobby's gate (-4), members-only (-5) and password (-20).
-module:hook("muc-occupant-pre-join", settle_in, -3.5);
+-- After other modules' bypasses (-2, -3), before the lobby's gate (-4), members-only (-5) and password (-20); and after that, for
+-- whom another module has given the password meanwhile (-7). Prosody takes one function once.
+for _, at in ipairs { -3.5, -21 } do module:hook("muc-occupant-pre-join", function (event) settle_in(event); end, at); end
 module:hook("muc-occupant-joined", set_up_room);
 module:hook("muc-occupant-pre-leave", function (event) (event.origin.directed or {})[event.stanza.attr.to] = nil; end); -- what judge noted
 -- Before Prosody's own handling (-2).

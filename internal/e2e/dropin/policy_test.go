@@ -95,6 +95,35 @@ func TestDropIn_AJoinUnderAnothersNickGivesAndTakesThemNothing(t *testing.T) {
 	})
 }
 
+// What a token gives is for who enters: an owner who was refused could read the password in the room's form.
+func TestDropIn_WhoIsRefusedForThePasswordIsGivenNothing(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: with(t, e2e.Claims{"password": "sesame"})}).MustJoin("daily", "host")
+		moderator := e2e.Token(t, e2e.Claims{"context": e2e.Claims{"user": e2e.Claims{"id": "u2", "moderator": true}}})
+		for becomes, token := range map[string]string{"owner": moderator, "member": user(t, "u3")} {
+			v := s.Login(t, e2e.Who{Token: token})
+			v.MustBeRefused("daily", "late")
+			awaitAffiliation(t, s, v.JID, "none")
+			if _, err := v.Request(e2e.Context(t), e2e.Room("daily"), "get", `<query xmlns='http://jabber.org/protocol/muc#owner'/>`); err == nil {
+				t.Error("it was shown the room's form")
+			}
+			v.MustSend(`<presence xmlns='jabber:client' to='%s/%s'><x xmlns='http://jabber.org/protocol/muc'><password>sesame</password></x></presence>`,
+				e2e.Room("daily"), becomes)
+			if _, err := v.Joined(e2e.Context(t), e2e.Room("daily")); err != nil {
+				t.Errorf("with the password: %v", err)
+			}
+			awaitAffiliation(t, s, v.JID, becomes)
+		}
+		// As Jitsi's mod_muc_password_whitelist does.
+		s.Lua(t, `prosody.hosts["conference.meet.example.com"].events.add_handler("muc-occupant-pre-join", function (event)
+			event.stanza:get_child("x", "http://jabber.org/protocol/muc"):text_tag("password", "sesame", { xmlns = "http://jabber.org/protocol/muc" });
+		end, -7);`, nil)
+		v := s.Login(t, e2e.Who{Token: moderator})
+		v.MustJoin("daily", "listed")
+		awaitAffiliation(t, s, v.JID, "owner")
+	})
+}
+
 // Jitsi's mod_fmuc makes visitors of those who watch a meeting from a Prosody beside the main one.
 func TestDropIn_ARoleThatAnotherModuleChoseStays(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
