@@ -116,6 +116,14 @@ module:hook_global("bosh-session", read_request);
 module:hook_global("websocket-session", read_request);
 -- mod_muc_usher asks through the host that let a session in: its grant, its profile, its connections.
 module:hook("usher-ask", function (event) return ask(event.session, event.question); end);
+-- Jitsi's client names in its URL what it goes on with, others only now; and Prosody seeks that among its username's sessions.
+for _, version in ipairs { 2, 3 } do
+	module:hook("stanza/urn:xmpp:sm:" .. version .. ":resume", function (event)
+		local session, previous = event.origin, find_previous(event.stanza.attr.previd);
+		local own = session.type == "c2s_unbound" and previous and usher.identity(previous) == usher.identity(session);
+		if own then session.username = previous.username; end
+	end, 1);
+end
 -- A login can still fail after us, by its username.
 module:hook("authentication-failure", function (event) usher.set(event.session, {}); end);
 module:hook("pre-resource-unbind", function (event)

@@ -270,6 +270,67 @@ func TestNativeClient_AUsernameIsGivenToItsOwnIdentityAlone(t *testing.T) {
 	})
 }
 
+// Clients other than Jitsi's name a session to go on with after their login alone (XEP-0198), and ask there for the username that
+// they were set up with, not for the one that they were given.
+func TestNativeClient_GoesOnWithTheSessionThatItNamesAfterItsLogin(t *testing.T) {
+	of := func(user, jti string) string {
+		return e2e.Token(t, e2e.Claims{"jti": jti, "context": e2e.Claims{"user": e2e.Claims{"id": user}}})
+	}
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		s.Lua(t, e2e.SecureTCP, nil)
+		for _, via := range []e2e.Via{e2e.TCP, e2e.WebSocket} {
+			login := func(token string) *e2e.Visitor {
+				v := s.Connect(t, e2e.Who{Via: via, Token: token})
+				mechanisms(v)
+				mechanism, message := "ANONYMOUS", ""
+				if via == e2e.TCP {
+					mechanism, message = "OAUTHBEARER", "n,a=alice@meet.example.com,\x01auth=Bearer "+token+"\x01\x01"
+				}
+				if err := v.AuthenticateBy(e2e.Context(t), mechanism, message); err != nil {
+					t.Fatal(err)
+				}
+				return v
+			}
+			answer := func(v *e2e.Visitor) *client.Element {
+				return v.MustExpect("an answer of stream management", func(e *client.Element) bool {
+					return e.XMLName.Space == "urn:xmpp:sm:3" && (e.Name() == "enabled" || e.Name() == "resumed" || e.Name() == "failed")
+				})
+			}
+			resume := func(v *e2e.Visitor, id string) string {
+				v.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>`, id)
+				return answer(v).Name()
+			}
+			alice := login(of("alice", "1"))
+			if err := alice.Bind(e2e.Context(t)); err != nil {
+				t.Fatal(err)
+			}
+			alice.MustSend(`<enable xmlns='urn:xmpp:sm:3' resume='true'/>`)
+			id := answer(alice).Attr("id")
+			alice.MustJoin("daily", "alice")
+			alice.Close()
+
+			mallory := login(of("mallory", "2"))
+			if said := resume(mallory, id); said != "failed" {
+				t.Errorf("by %s the session of another: %s", via, said)
+			}
+			if err := mallory.Bind(e2e.Context(t)); err != nil {
+				t.Errorf("who was refused another's session gets none of his own: %v", err)
+			}
+			back := login(of("alice", "3"))
+			if said := resume(back, id); said != "resumed" {
+				t.Fatalf("by %s the session of the same user: %s", via, said)
+			}
+			// Nobody else has the nick: it is her own seat, which she leaves and takes again.
+			if err := back.Leave(e2e.Context(t), e2e.Room("daily"), "alice"); err != nil {
+				t.Errorf("by %s she came back without her seat: %v", via, err)
+			}
+			back.Close()
+		}
+	})
+}
+
 // reluctant are connections from which nothing is read at first, so that little more than a socket's buffers fits in.
 type reluctant struct{ net.Listener }
 
