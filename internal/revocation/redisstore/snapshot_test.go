@@ -79,7 +79,7 @@ func agree(t *testing.T, client *redis.Client) {
 }
 
 func TestSnapshot_GivesAllOfManyPages(t *testing.T) {
-	server := redistest.Serve(t, "--appendfsync", "no")
+	server := redistest.Serve(t, "--appendonly", "no")
 	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	gives(t, s, nil)
 	var standing []revocation.Revocation
@@ -102,7 +102,7 @@ func TestSnapshot_GivesAllOfManyPages(t *testing.T) {
 }
 
 func TestOrder_HasTheIndexsEntriesWhateverIsWritten(t *testing.T) {
-	server := redistest.Serve(t, "--appendfsync", "no")
+	server := redistest.Serve(t, "--appendonly", "no")
 	client := redistest.Direct(t, server)
 	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	now := time.Now()
@@ -143,7 +143,7 @@ func TestOrder_HasTheIndexsEntriesWhateverIsWritten(t *testing.T) {
 }
 
 func TestSnapshot_ReadsTheIndexWhereTheOrderIsNotWhole(t *testing.T) {
-	server := redistest.Serve(t, "--appendfsync", "no")
+	server := redistest.Serve(t, "--appendonly", "no")
 	client := redistest.Direct(t, server)
 	s := redisstore.Open(redistest.Connect(t, config.Redis{URL: server.URL(), Prefix: "usher:"}), few)
 	const order = "usher:{revocation}:order"
