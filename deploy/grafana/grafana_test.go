@@ -66,6 +66,8 @@ func dashboard(t *testing.T) (all []asked) {
 	return all
 }
 
+var reasons = regexp.MustCompile(`reason=~?"([a-z_|]+)"`)
+
 func alerts(t *testing.T) (all []asked) {
 	t.Helper()
 	text, err := os.ReadFile("usher.rules.yml")
@@ -90,6 +92,14 @@ func alerts(t *testing.T) (all []asked) {
 		for _, rule := range g.Rules {
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" || !slices.Contains([]string{"page", "ticket", "info"}, rule.Labels["severity"]) {
 				t.Errorf("%s does not say what is wrong, what to do, and how urgent it is", rule.Alert)
+			}
+			// Whoever follows the advice finds what the alert is about, whichever of its reasons it was.
+			if m := reasons.FindStringSubmatch(rule.Expr); m != nil {
+				for code := range strings.SplitSeq(m[1], "|") {
+					if !strings.Contains(rule.Annotations["description"], code) {
+						t.Errorf("%s counts %s, and its advice does not lead there: %s", rule.Alert, code, rule.Annotations["description"])
+					}
+				}
 			}
 			all = append(all, asked{"alert " + rule.Alert, rule.Expr})
 		}
