@@ -38,12 +38,18 @@ profiles:
 
 const prosodyLines = `-- For Prosody's config. plugin_paths is where usher's modules are: mod_auth_usher.lua and the files beside it.
 plugin_paths = { "/usr/share/usher/prosody" }
-
+%[2]s
 VirtualHost "%[1]s"
     authentication = "usher"
 
 Component "conference.%[1]s" "muc"
     modules_enabled = { "muc_usher" }
+`
+
+// secureLines: a login without TLS is offered to nobody, and the proxy's connection has none. Jitsi's own config has them.
+const secureLines = `-- Behind a proxy that speaks TLS, else Prosody offers browsers no login (<encryption-required/>):
+-- consider_websocket_secure = true
+-- consider_bosh_secure = true
 `
 
 // lockingLine: only an owner unlocks a new room, by configuring it. Where tokens open rooms nobody need be one.
@@ -129,9 +135,9 @@ func (cmd *initCmd) say(s streams, r reach, path, secret, host string, kept bool
 	fmt.Fprintf(s.err, "  %s\n", start)
 	fmt.Fprintf(s.err, "  usher token mint --key %s --iss %s --aud %s --sub %s --room demo --user me\n", shellWord(secret), shellWord(cmd.Issuer), shellWord(cmd.Aud), shellWord(host))
 	fmt.Fprintf(s.err, "  %s\n\n", r.further("usher doctor --prosody /etc/prosody/prosody.cfg.lua"))
-	lines := fmt.Sprintf(prosodyLines, host)
+	lines := fmt.Sprintf(prosodyLines, host, "")
 	if !cmd.Jitsi {
-		lines += lockingLine
+		lines = fmt.Sprintf(prosodyLines, host, secureLines) + lockingLine
 	}
 	_, err := io.WriteString(s.out, lines)
 	return err
