@@ -117,6 +117,9 @@ func (d *doctor) rooms(conf *prosodyconf.Config, h *prosodyconf.Host, p *config.
 		if m.Component == "muc" && m.Loads("muc_usher") && m.Loads("token_verification") {
 			d.found("prosody", doubt, "take token_verification out of its modules_enabled", "%s: %s also loads Jitsi's token_verification, which judges each join by its own options", m.Where, m.Name)
 		}
+		if m.Component == "muc" && m.Loads("muc_usher") && m.Loads("muc_mam") {
+			d.found("prosody", doubt, "take muc_mam out of its modules_enabled, unless what is said there is for everybody", "%s: %s loads muc_mam, which gives a room's archive to whoever asks from outside, whatever room their token opens", m.Where, m.Name)
+		}
 	}
 	if len(mucs) == 0 {
 		d.found("prosody", ill, `write modules_enabled = { "muc_usher" } below the Component whose rooms tokens open`, "%s: no MUC loads muc_usher, so who has logged in to %s enters every room", h.Where, h.Name)
