@@ -119,9 +119,12 @@ module:hook("usher-ask", function (event) return ask(event.session, event.questi
 -- Jitsi's client names in its URL what it goes on with, others only now; and Prosody seeks that among its username's sessions.
 for _, version in ipairs { 2, 3 } do
 	module:hook("stanza/urn:xmpp:sm:" .. version .. ":resume", function (event)
-		local session, previous = event.origin, find_previous(event.stanza.attr.previd);
-		local own = session.type == "c2s_unbound" and previous and usher.identity(previous) == usher.identity(session);
-		if own then session.username = previous.username; end
+		local session = event.origin;
+		-- Anybody may send this, and to any host. To seek costs a walk over all sessions: it is done once, here or at the login.
+		if session.type ~= "c2s_unbound" or session.host ~= host or session.previd then return; end
+		session.previd = event.stanza.attr.previd;
+		local previous = find_previous(session.previd);
+		if previous and usher.identity(previous) == usher.identity(session) then session.username = previous.username; end
 	end, 1);
 end
 -- A login can still fail after us, by its username.

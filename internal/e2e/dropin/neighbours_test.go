@@ -120,6 +120,27 @@ func TestDropIn_APasswordHostKeepsItsLoginsAndResumptions(t *testing.T) {
 	})
 }
 
+// Prosody hands whatever names it to a host, whoever sent it. To be nobody there is no reason to take over a guest's username.
+func TestDropIn_AResumptionIsSoughtForTheHostsOwnSessionsAlone(t *testing.T) {
+	each(t, e2e.Setup{Profiles: guestsWelcome, Hosts: neighbours}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `assert(require "core.usermanager".create_user("bob", "sesame", "password.example.com"));`, nil)
+		id := enable(s.Login(t, e2e.Who{}))
+		v := s.Connect(t, e2e.Who{Domain: "password.example.com", Via: e2e.TCP})
+		v.MustExpect("features", func(e *client.Element) bool { return e.Name() == "features" })
+		if err := v.AuthenticateBy(e2e.Context(t), "PLAIN", "\x00bob\x00sesame"); err != nil {
+			t.Fatal(err)
+		}
+		v.MustSend(`<resume xmlns='urn:xmpp:sm:3' to='meet.example.com' h='0' previd='%s'/>`, id)
+		v.MustExpect("a failure", inStreamManagement("failed"))
+		if err := v.Bind(e2e.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(v.JID, "bob@password.example.com/") {
+			t.Errorf("bob became %s", v.JID)
+		}
+	})
+}
+
 // What Prosody's shell lists and mod_announce sends to are a host's users; where there are none to tell of, both throw.
 func TestDropIn_AnAdminIsToldWhoIsHere(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {

@@ -142,3 +142,41 @@ func TestDropIn_ASessionThatIsResumedWithinALoginIsHeard(t *testing.T) {
 		}
 	})
 }
+
+// To seek a session takes a walk over all of them, which a stranger could have the server do with each short stanza.
+func TestDropIn_ASessionIsSoughtOnce(t *testing.T) {
+	each(t, e2e.Setup{Profiles: guestsWelcome}, func(t *testing.T, s *e2e.Stack) {
+		s.Lua(t, `prosody.walks = 0; setmetatable(prosody.full_sessions, { __pairs = function (all)
+			prosody.walks = prosody.walks + 1;
+			return next, all;
+		end });`, nil)
+		mustWalk := func(who string, want int) {
+			t.Helper()
+			var walks int
+			s.Lua(t, `local walks = prosody.walks; prosody.walks = 0; return walks;`, &walks)
+			if walks != want {
+				t.Errorf("%s made the server walk over its sessions %d times, want %d", who, walks, want)
+			}
+		}
+		ask := func(v *e2e.Visitor) {
+			for range 3 {
+				v.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='whatever'/>`)
+				v.MustExpect("a failure", inStreamManagement("failed"))
+			}
+		}
+		v := s.Connect(t, e2e.Who{})
+		ask(v)
+		mustWalk("who has not logged in", 0)
+		if err := v.Authenticate(e2e.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		ask(v)
+		mustWalk("who has logged in", 1)
+		v = s.Connect(t, e2e.Who{Query: url.Values{"previd": {"whatever"}}})
+		if err := v.Authenticate(e2e.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		ask(v)
+		mustWalk("who named it in the URL", 1)
+	})
+}
