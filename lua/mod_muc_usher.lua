@@ -86,7 +86,9 @@ local function applies(what, other) return apply:contains(what) and not prosody.
 
 local function settle_in(event)
 	local room, occupant, verdict = event.room, event.occupant, verdicts[event.stanza] or {};
-	if occupant.bare_jid ~= jid.bare(event.stanza.attr.from) then return; end -- who sits under this nick; what comes next is a conflict
+	-- What comes last is a refusal: for a lock (-30), or for the nick of the occupant whom we are handed then.
+	local locked = not event.is_new_room and (room._data.locked or 0) > os.time();
+	if locked or occupant.bare_jid ~= jid.bare(event.stanza.attr.from) then return; end
 	local secret, join = room:get_password(), event.stanza:get_child("x", muc_ns);
 	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
 	local current, affiliation = room:get_affiliation(occupant.bare_jid), applies("affiliation", "token_affiliation") and verdict.affiliation;
@@ -97,7 +99,7 @@ local function settle_in(event)
 		if secret and join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
 		affiliation = affiliation or newcomer and "member";
 	elseif (newcomer or secret) and not knows then
-		return; -- a lobby, its members or the password decide: who is refused shall be nobody here
+		verdict.waits, affiliation = true, nil; -- a lobby, its members or the password decide: who is refused shall be nobody here
 	end
 	if not affiliation or current == "outcast" or current == affiliation and verdict.stage ~= "create" then return; end
 	local given, role = event.origin.usher_given or {}, chosen or room:get_default_role(affiliation);
@@ -126,9 +128,10 @@ module:hook_global("usher-exempt", function (event) return event.host == host an
 -- 99, as upstream's check of tokens: after token_no_wildcard (100), before limits, locks and lobby.
 module:hook("muc-room-pre-create", gate("create"), 99);
 module:hook("muc-occupant-pre-join", gate("join"), 99);
--- After other modules' bypasses (-2, -3), before the lobby's gate (-4), members-only (-5) and password (-20); and after that, for
--- whom another module has given the password meanwhile (-7). Prosody takes one function once.
-for _, at in ipairs { -3.5, -21 } do module:hook("muc-occupant-pre-join", function (event) settle_in(event); end, at); end
+-- After other modules' bypasses (-2, -3), before the lobby's gate (-4), members-only (-5) and password (-20); and after these for
+-- whom they decide, to whom another module may give the password meanwhile (-7). What others change in between stays for the rest.
+module:hook("muc-occupant-pre-join", settle_in, -3.5);
+module:hook("muc-occupant-pre-join", function (event) if (verdicts[event.stanza] or {}).waits then settle_in(event); end end, -21);
 module:hook("muc-occupant-joined", set_up_room);
 module:hook("muc-occupant-pre-leave", function (event) (event.origin.directed or {})[event.stanza.attr.to] = nil; end); -- what judge noted
 -- Before Prosody's own handling (-2).

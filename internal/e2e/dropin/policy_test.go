@@ -124,6 +124,35 @@ func TestDropIn_WhoIsRefusedForThePasswordIsGivenNothing(t *testing.T) {
 	})
 }
 
+// Prosody refuses at the very end whoever comes before the room's creator has set it up: as its owner he could set it up himself.
+func TestDropIn_WhoIsRefusedForALockIsGivenNothing(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		s.Lua(t, daily+`._data.locked = os.time() + 300;`, nil)
+		for _, bypass := range []bool{false, true} {
+			v := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"context": e2e.Claims{
+				"user": e2e.Claims{"id": "u2", "moderator": true}, "room": e2e.Claims{"security_bypass": bypass}}})})
+			if refused := v.MustBeRefused("daily", "early"); refused.Condition != "item-not-found" {
+				t.Errorf("a locked room was refused with: %v", refused)
+			}
+			awaitAffiliation(t, s, v.JID, "none")
+		}
+	})
+}
+
+// Whom usher has settled before the lobby's gate is not settled again after the password's.
+func TestDropIn_AnAffiliationThatAnotherModuleChoseStays(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		s.Login(t, e2e.Who{Token: user(t, "host")}).MustJoin("daily", "host")
+		s.Lua(t, `prosody.hosts["conference.meet.example.com"].events.add_handler("muc-occupant-pre-join", function (event)
+			event.room:set_affiliation(true, event.occupant.bare_jid, "owner");
+		end, -10);`, nil)
+		v := s.Login(t, e2e.Who{Token: user(t, "u2")})
+		v.MustJoin("daily", "chosen")
+		awaitAffiliation(t, s, v.JID, "owner")
+	})
+}
+
 // Jitsi's mod_fmuc makes visitors of those who watch a meeting from a Prosody beside the main one.
 func TestDropIn_ARoleThatAnotherModuleChoseStays(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
