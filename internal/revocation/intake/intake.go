@@ -80,17 +80,13 @@ func Revocations(asked []Request, cfg *config.Config, actor string, now time.Tim
 	return rs, cautions, nil
 }
 
-// Doubt adds to a revocation's cautions that there is no such key. It is revoked all the same: sessions may rest on one that is
+// Doubt adds to a revocation's cautions that there is no such key, or that there may be more of it. It is revoked all the same: sessions may rest on one that is
 // gone, and it may come back.
 func Doubt(cautions []string, r revocation.Revocation, cfg *config.Config, keys KeyNames) []string {
 	if r.Selector != revocation.SelectKey || !accepts(cfg, r.Issuer) {
 		return cautions
 	}
-	if known := issuers(cfg); slices.Contains(known, revocation.AnyIssuer) && slices.Contains(known, r.Issuer) && r.Issuer != revocation.AnyIssuer {
-		if names, _ := keys(revocation.AnyIssuer, r.Value); len(names) > 0 {
-			cautions = append(cautions, fmt.Sprintf("a key with the ID %q also serves any iss, and whoever holds that key writes another iss into a token; revoke it under the issuer * too, which means it whatever the iss", r.Value))
-		}
-	}
+	cautions = append(cautions, alsoServes(r, issuers(cfg), keys)...)
 	switch names, open := keys(r.Issuer, r.Value); {
 	case len(names) > 0:
 		return cautions
@@ -98,6 +94,29 @@ func Doubt(cautions []string, r revocation.Revocation, cfg *config.Config, keys 
 		return append(cautions, fmt.Sprintf("whether the issuer %q has a key with the ID %q could not be looked up: a source of its keys cannot be read, or is asked for single keys alone (`usher keys list` shows which); an ID that is misspelt revokes nothing", r.Issuer, r.Value))
 	}
 	return append(cautions, fmt.Sprintf("the issuer %q has no key with the ID %q now, `usher keys list` shows those that it has: this revocation meets only what such a key verified while it was there, or will", r.Issuer, r.Value))
+}
+
+// alsoServes says that a key of an issuer's own and one that serves any have the same ID. Where they are one key, whoever holds
+// it writes the iss that was not revoked; they need not be, as every key without a kid is called default.
+func alsoServes(r revocation.Revocation, known []string, keys KeyNames) (says []string) {
+	ofAny, _ := keys(revocation.AnyIssuer, r.Value)
+	if len(ofAny) == 0 {
+		return nil
+	}
+	const meant = "if that is the one meant, whoever holds it writes %s iss into a token: revoke it under %s too"
+	if r.Issuer != revocation.AnyIssuer {
+		if slices.Contains(known, r.Issuer) && slices.Contains(known, revocation.AnyIssuer) {
+			says = append(says, fmt.Sprintf("a key with the ID %q serves any iss; "+meant, r.Value, "another", "the issuer *"))
+		}
+		return says
+	}
+	for _, issuer := range known {
+		// Those that serve any are among the names under each issuer.
+		if names, _ := keys(issuer, r.Value); len(names) > len(ofAny) {
+			says = append(says, fmt.Sprintf("the issuer %q has a key with the ID %q of its own, which this does not revoke; "+meant, issuer, r.Value, "that", "that issuer"))
+		}
+	}
+	return says
 }
 
 // Such a revocation would be taken for one of everything, and meet nothing.

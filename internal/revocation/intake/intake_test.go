@@ -144,25 +144,30 @@ func TestIssuer_ThatIsAnyInTheConfigNamesNothingButKeys(t *testing.T) {
 	}
 }
 
-// One secret may stand in two blocks.
-func TestCautions_SayOfAnIssuersKeyThatItAlsoServesAny(t *testing.T) {
+// One secret may stand in two blocks, and two secrets have one ID. Under each issuer stand the keys that serve any as well.
+func TestCautions_SayOfAKeyThatAnIssuerAndAnyHaveOneOfThatID(t *testing.T) {
 	cfg := parse(t, "iss: app", "iss: other", `iss: "*"`)
-	keys := func(issuer, id string) ([]string, bool) {
-		return []string{id}, false
-	}
-	apart := func(issuer, id string) ([]string, bool) {
-		if issuer == "*" {
-			return nil, false
+	keys := func(of ...string) intake.KeyNames {
+		return func(issuer, id string) (names []string, open bool) {
+			for _, have := range of {
+				if have == issuer || have == "*" {
+					names = append(names, id)
+				}
+			}
+			return names, false
 		}
-		return []string{id}, false
 	}
 	for _, c := range []struct {
 		issuer string
 		names  intake.KeyNames
-		warns  bool
-	}{{"app", keys, true}, {"app", apart, false}, {"*", keys, false}} {
+		warns  string
+	}{
+		{"app", keys("app", "*"), "serves any iss; if that is the one meant"}, {"app", keys("*"), "serves any iss; if that is the one meant"},
+		{"app", keys("app"), ""}, {"app", keys("app", "other"), ""},
+		{"*", keys("app", "*"), `the issuer "app" has a key with the ID "shared" of its own`}, {"*", keys("*"), ""}, {"*", keys("*", "*"), ""},
+	} {
 		r := revocation.Revocation{Selector: revocation.SelectKey, Issuer: c.issuer, Value: "shared"}
-		if says := intake.Doubt(nil, r, cfg, c.names); strings.Contains(fmt.Sprint(says), "also serves any iss") != c.warns {
+		if says := intake.Doubt(nil, r, cfg, c.names); len(says) != min(len(c.warns), 1) || !strings.Contains(fmt.Sprint(says), c.warns) {
 			t.Errorf("under %s: %v", c.issuer, says)
 		}
 	}
