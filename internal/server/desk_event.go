@@ -129,7 +129,7 @@ func RecentSessions(in *audit.Reader, cfg *config.Config, r revocation.Revocatio
 			if marks := revocation.MarksOf(revocation.Subject{Tenant: e.Subject}); ofTenant && !slices.Contains(marks.Keys(), tenant) {
 				return
 			}
-			if p := cfg.Profiles[e.Profile]; ofAny && p != nil && slices.ContainsFunc(p.Issuers, func(i *config.Issuer) bool { return i.Iss == e.Issuer }) {
+			if p := cfg.Profiles[e.Profile]; ofAny && p != nil && slices.ContainsFunc(p.Issuers, func(i *config.Issuer) bool { return i.Iss == e.Issuer && i.Iss != config.Any }) {
 				return // by a key of that issuer's own
 			}
 			seen[cmp.Or(e.Session, e.ID)] = true

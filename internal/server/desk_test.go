@@ -311,7 +311,7 @@ func TestDryRun_CountsAKeyThatServesAnyIssuer(t *testing.T) {
 	t.Cleanup(func() { must(t, store.Close()) })
 	now := time.Now()
 	var events []audit.Event
-	for n, e := range []audit.Event{{Session: "a", Issuer: "whoever"}, {Session: "b", Issuer: "somebody"}, {Session: "c", Issuer: "my-app"}, {Session: "d", Issuer: "my-app", Profile: "open"}} {
+	for n, e := range []audit.Event{{Session: "a", Issuer: "whoever"}, {Session: "b", Issuer: "somebody"}, {Session: "c", Issuer: "my-app"}, {Session: "d", Issuer: "my-app", Profile: "open"}, {Session: "e", Issuer: "*"}} {
 		e.Time = now.Add(time.Duration(n-20) * time.Minute)
 		e.ID, e.Kind, e.Proven, e.Kid, e.Verdict, e.Profile = audit.NewID(e.Time), audit.Decision, true, "k", audit.Allow, cmp.Or(e.Profile, "default")
 		events = append(events, e)
@@ -320,8 +320,8 @@ func TestDryRun_CountsAKeyThatServesAnyIssuer(t *testing.T) {
 	r, err := revocation.Prepare(revocation.Revocation{Selector: revocation.SelectKey, Issuer: "*", Value: "k"}, now)
 	must(t, err)
 	cfg := &config.Config{Profiles: map[string]*config.Profile{"default": {Issuers: []*config.Issuer{{Iss: "*"}, {Iss: "my-app"}}}, "open": {Issuers: []*config.Issuer{{Iss: "*"}}}}}
-	if n, more, err := server.RecentSessions(audit.NewReader(store, nil), cfg, r, []string{"k"}, now.Add(-time.Hour)); n != 3 || more || err != nil {
-		t.Errorf("%d sessions (more: %v, %v), want 3", n, more, err)
+	if n, more, err := server.RecentSessions(audit.NewReader(store, nil), cfg, r, []string{"k"}, now.Add(-time.Hour)); n != 4 || more || err != nil {
+		t.Errorf("%d sessions (more: %v, %v), want 4", n, more, err)
 	}
 }
 
