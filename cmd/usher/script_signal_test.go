@@ -38,7 +38,7 @@ func insist(ts *testscript.TestScript, _ bool, args []string) {
 func unanswered(ts *testscript.TestScript, _ bool, args []string) {
 	ln, err := net.Listen("tcp", ts.Getenv("VERIFY"))
 	ts.Check(err)
-	defer ln.Close()
+	defer proc.Release(ln.(*net.TCPListener))
 	ts.Check(ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)))
 	cmd := exec.Command(usherBinary(ts), args[1:]...)
 	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "USHER_LISTEN=" + ts.Getenv("VERIFY")}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // Below the range from which Linux takes ports for outgoing connections, so that no other program's connection
@@ -33,10 +34,10 @@ func reserve(address string) bool {
 // FreePorts finds n loopback TCP ports that nobody listens on, and that no other test is given.
 func FreePorts(n int) ([]int, error) {
 	var ports []int
-	var held []net.Listener
+	var held []*net.TCPListener
 	defer func() {
 		for _, l := range held {
-			l.Close()
+			Release(l)
 		}
 	}()
 	for range 1000 {
@@ -50,10 +51,19 @@ func FreePorts(n int) ([]int, error) {
 			l.Close()
 			continue
 		}
-		held, ports = append(held, l), append(ports, port)
+		held, ports = append(held, l.(*net.TCPListener)), append(ports, port)
 		if len(ports) == n {
 			return ports, nil
 		}
 	}
 	return nil, errors.New("no free loopback ports found")
+}
+
+// Release closes a listener whose address is about to be listened at again. A process that another test starts at that moment
+// has the socket too until it becomes its own program: shut down, it keeps the address from nobody.
+func Release(l *net.TCPListener) {
+	if socket, err := l.SyscallConn(); err == nil {
+		_ = socket.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RD) })
+	}
+	l.Close()
 }
