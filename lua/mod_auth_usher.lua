@@ -121,7 +121,8 @@ for _, version in ipairs { 2, 3 } do
 	module:hook("stanza/urn:xmpp:sm:" .. version .. ":resume", function (event)
 		local session = event.origin;
 		-- Anybody may send this, and to any host. To seek costs a walk over all sessions: it is done once, here or at the login.
-		if session.type ~= "c2s_unbound" or session.host ~= host or session.previd then return; end
+		-- Prosody throws at a resumption over BOSH, which has no rawsend: its client would wait for ever.
+		if session.type ~= "c2s_unbound" or session.host ~= host or session.previd or not session.rawsend then return; end
 		session.previd = event.stanza.attr.previd;
 		local previous = find_previous(session.previd);
 		if previous and usher.identity(previous) == usher.identity(session) then session.username = previous.username; end

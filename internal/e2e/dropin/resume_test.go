@@ -180,3 +180,20 @@ func TestDropIn_ASessionIsSoughtOnce(t *testing.T) {
 		mustWalk("who named it in the URL", 1)
 	})
 }
+
+// Prosody cannot resume over BOSH, and throws at it. Told that it failed, a client starts anew; told nothing, it waits for ever.
+func TestDropIn_OverBOSHAResumptionFailsAndALoginFollows(t *testing.T) {
+	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
+		alice := e2e.Who{Via: e2e.BOSH, Token: user(t, "alice")}
+		id := enable(s.Login(t, alice))
+		back := s.Connect(t, alice)
+		if err := back.Authenticate(e2e.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		back.MustSend(`<resume xmlns='urn:xmpp:sm:3' h='0' previd='%s'/>`, id)
+		back.MustExpect("a failure", inStreamManagement("failed"))
+		if err := back.Bind(e2e.Context(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}
