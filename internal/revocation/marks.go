@@ -29,7 +29,8 @@ type Subject struct {
 const AnyIssuer = "*"
 
 // inline is how many keys fit into Marks itself: token, issuer, jti, user, key, tenant, and one room by its bare name
-// and in its tenant. A token that names more rooms than that pays with one allocation.
+// and in its tenant. A token that names more rooms than that, or has all of them and a key that serves any issuer, pays with
+// one allocation.
 const inline = 8
 
 // Marks is a Subject made ready for lookups. It is computed once per proven token and kept with it.
