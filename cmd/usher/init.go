@@ -47,7 +47,7 @@ Component "conference.%[1]s" "muc"
 `
 
 // secureLines: a login without TLS is offered to nobody, and the proxy's connection has none. Jitsi's own config has them.
-const secureLines = `-- Behind a proxy that speaks TLS, else Prosody offers browsers no login (<encryption-required/>):
+const secureLines = `-- Behind a proxy that speaks TLS uncomment these two, else Prosody offers browsers no login (<encryption-required/>):
 -- consider_websocket_secure = true
 -- consider_bosh_secure = true
 `
