@@ -80,8 +80,8 @@ func Revocations(asked []Request, cfg *config.Config, actor string, now time.Tim
 	return rs, cautions, nil
 }
 
-// Doubt adds to a revocation's cautions that there is no such key, or that there may be more of it. It is revoked all the same: sessions may rest on one that is
-// gone, and it may come back.
+// Doubt adds to a revocation's cautions that there is no such key, or that there may be more of it. It is revoked all the same:
+// sessions may rest on one that is gone, and it may come back.
 func Doubt(cautions []string, r revocation.Revocation, cfg *config.Config, keys KeyNames) []string {
 	if r.Selector != revocation.SelectKey || !accepts(cfg, r.Issuer) {
 		return cautions
