@@ -99,7 +99,7 @@ func open(t *testing.T, yaml string) *house {
 	h := &house{revocations: newRevocations()}
 	h.Door, err = decide.New(cfg, decide.Options{
 		Revocations: h.revocations,
-		Encode:      func(*decide.Proven, *decide.Given) (full, short []byte) { return nil, nil },
+		Encode:      func(*decide.Proven, *decide.Given, decide.Form) (full, short []byte) { return nil, nil },
 		OpenKeys: func(i *config.Issuer) (decide.Keys, error) {
 			ring, err := keys.Open(t.Context(), i.Keys, keys.Options{AllowShortSecret: i.AllowShortSecret})
 			if err == nil {

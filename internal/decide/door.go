@@ -37,9 +37,9 @@ type Options struct {
 	OpenKeys func(*config.Issuer) (Keys, error)
 	// Revocations may be nil in a Door that only explains.
 	Revocations Revocations
-	// Encode writes what an allow says of a proven token, in full and for a join. It runs once per token and host, when
-	// an allow is first told; its results are kept beside the claims. It must not keep what it is given.
-	Encode func(*Proven, *Given) (full, short []byte)
+	// Encode writes what an allow says of a proven token, in full and for a join. It runs once per token, host and form, when
+	// an allow is first told so; its results are kept beside the claims. It must not keep what it is given.
+	Encode func(*Proven, *Given, Form) (full, short []byte)
 	// CacheWeight bounds the proven tokens that are kept, in bytes; 0 means 64 MiB.
 	CacheWeight uint64
 }

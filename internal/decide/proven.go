@@ -34,7 +34,7 @@ type Proven struct {
 
 	door       *Door
 	name       sum // in the cache
-	told       atomic.Pointer[Told]
+	told       [forms]atomic.Pointer[Told]
 	host       string
 	profile    *profile
 	issuer     *issuer

@@ -300,7 +300,7 @@ func TestProven_IsWhatTheTokenGives(t *testing.T) {
 	}
 }
 
-func TestTold_IsInFullForATokenShortForAGrantAndNothingForADeny(t *testing.T) {
+func TestTold_IsInFullForATokenShortForAGrantAndNothingForADenyInEachForm(t *testing.T) {
 	features := "features: {allow: [recording], default: {transcription: true}, force: {branding: false}}"
 	cfg, _, err := config.Parse("usher.yaml", []byte(changed(t, "issuer", features)), nil)
 	if err != nil {
@@ -310,7 +310,10 @@ func TestTold_IsInFullForATokenShortForAGrantAndNothingForADeny(t *testing.T) {
 	h := &house{revocations: newRevocations()}
 	h.Door, err = decide.New(cfg, decide.Options{
 		Revocations: h.revocations,
-		Encode: func(_ *decide.Proven, g *decide.Given) (full, short []byte) {
+		Encode: func(_ *decide.Proven, g *decide.Given, form decide.Form) (full, short []byte) {
+			if form == 1 {
+				return []byte("other full"), []byte("other short")
+			}
 			given = append(given, g.Features...)
 			return []byte("full"), []byte("short")
 		},
@@ -321,19 +324,22 @@ func TestTold_IsInFullForATokenShortForAGrantAndNothingForADeny(t *testing.T) {
 	}
 	claims := good("context", map[string]any{"features": map[string]any{"branding": true, "flip": true, "recording": true}})
 	v := h.ask(t, decide.Question{Token: signed(t, claims), Stage: decide.Connect})
-	if string(v.Told()) != "full" {
-		t.Errorf("a token is told %q", v.Told())
+	if v.Proven.Notes() != nil {
+		t.Errorf("before anything is told: notes %q", v.Proven.Notes())
+	}
+	if string(v.Told(1)) != "other full" || string(v.Told(0)) != "full" {
+		t.Errorf("a token is told %q, %q", v.Told(0), v.Told(1))
 	}
 	if want := []policy.Feature{{Name: "branding"}, {Name: "flip"}, {Name: "recording", Granted: true}, {Name: "transcription", Granted: true}}; !reflect.DeepEqual(given, want) {
 		t.Errorf("features are %v, want %v", given, want)
 	}
 	join := decide.Question{Grant: v.Proven.Grant(), Stage: decide.Join, Room: daily}
-	if v := h.ask(t, join); string(v.Told()) != "short" {
-		t.Errorf("a grant is told %q", v.Told())
+	if v := h.ask(t, join); string(v.Told(0)) != "short" || string(v.Told(1)) != "other short" {
+		t.Errorf("a grant is told %q, %q", v.Told(0), v.Told(1))
 	}
 	join.Room = "other@conference.meet.example.com"
-	if v := h.ask(t, join); v.Allow() || v.Told() != nil {
-		t.Errorf("a deny is told %q", v.Told())
+	if v := h.ask(t, join); v.Allow() || v.Told(0) != nil || v.Told(1) != nil {
+		t.Errorf("a deny is told %q, %q", v.Told(0), v.Told(1))
 	}
 }
 

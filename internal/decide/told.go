@@ -29,6 +29,12 @@ func (g *Given) letGo() {
 	givens.Put(g)
 }
 
+// Form is one of the ways in which an allow is written; what each is, Options.Encode knows.
+type Form uint8
+
+// forms is how many there are.
+const forms = 2
+
 // Told is what an allow says of a proven token.
 type Told struct {
 	// Full and Short are what Options.Encode made of it: all of it, and what a join needs.
@@ -39,8 +45,8 @@ type Told struct {
 
 // Tell makes what an allow says of p when it is first said, and keeps it: nothing is made for a token that is turned
 // away, least of all a grant.
-func (p *Proven) Tell() *Told {
-	if t := p.told.Load(); t != nil {
+func (p *Proven) Tell(form Form) *Told {
+	if t := p.told[form].Load(); t != nil {
 		return t
 	}
 	g, t := givens.Get().(*Given), new(Told)
@@ -48,11 +54,21 @@ func (p *Proven) Tell() *Told {
 	g.Features, g.HasFeatures, t.Notes = policy.Features(g.Features, p.Claims.Context.Features, p.issuer.features)
 	g.Grant = p.door.proven.appendGrant(g.Grant, p.name)
 	g.RevocationKeys = p.door.options.Revocations.FeedKeys(g.RevocationKeys, &p.marks)
-	t.Full, t.Short = p.door.options.Encode(p, g)
-	if p.told.CompareAndSwap(nil, t) {
+	t.Full, t.Short = p.door.options.Encode(p, g, form)
+	if p.told[form].CompareAndSwap(nil, t) {
 		return t
 	}
-	return p.told.Load()
+	return p.told[form].Load()
+}
+
+// Notes are those of what was told of p.
+func (p *Proven) Notes() []string {
+	for form := range p.told {
+		if t := p.told[form].Load(); t != nil {
+			return t.Notes
+		}
+	}
+	return nil
 }
 
 // Grant is the handle that joins are asked with. It is the same each time.
@@ -60,12 +76,12 @@ func (p *Proven) Grant() string { return string(p.door.proven.appendGrant(nil, p
 
 // Told is the part of an allow's answer that comes from the token: all of it where the token was shown, and what a join
 // needs where it comes with the grant. Nothing for guests, and for whatever is no allow.
-func (v *Verdict) Told() []byte {
+func (v *Verdict) Told(form Form) []byte {
 	switch {
 	case v.Proven == nil || !v.Allow():
 		return nil
 	case v.Full:
-		return v.Proven.Tell().Full
+		return v.Proven.Tell(form).Full
 	}
-	return v.Proven.Tell().Short
+	return v.Proven.Tell(form).Short
 }

@@ -191,7 +191,7 @@ func (d *inner) strangers(alg token.Algorithm) func(n int) {
 		}
 		fixture.SetHost(all[i], at[i], d.hosts)
 		fixture.SetID(all[i], run, uint64(n))
-		out = mustAllow(d.answer("", all[i], out[:0]))
+		out = mustAllow(d.answer("", all[i], wire.JSON, out[:0]))
 	}
 }
 
@@ -208,7 +208,7 @@ func (d *inner) grant(b *testing.B, question []byte, n int) string {
 	b.Helper()
 	run++
 	fixture.SetID(question, run, uint64(n))
-	out, said := d.answer("", question, nil)
+	out, said := d.answer("", question, wire.JSON, nil)
 	var a struct {
 		Allow bool
 		Grant string
@@ -227,7 +227,7 @@ func (d *inner) ask(b *testing.B, questions [][]byte) {
 	measure(b, d.rest, func(n int) {
 		q := questions[n%len(questions)]
 		fixture.SetID(q, run, uint64(n))
-		out = mustAllow(d.answer("", q, out[:0]))
+		out = mustAllow(d.answer("", q, wire.JSON, out[:0]))
 	})
 }
 

@@ -28,7 +28,7 @@ func eventOf(q *decide.Question, v *decide.Verdict, id string, start time.Time, 
 		addClaims(&e, p.Claims)
 		e.UserID, e.Kid, e.Alg, e.Fingerprint = p.UserID, p.KeyID, string(p.Algorithm), p.Fingerprint
 		if v.Allow() {
-			e.Detail = strings.Join(p.Tell().Notes, "; ")
+			e.Detail = strings.Join(p.Notes(), "; ")
 		}
 	case v.Claimed != nil:
 		t := v.Claimed

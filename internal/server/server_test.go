@@ -216,11 +216,14 @@ func (n *node) verify(body string, edits ...edit) reply {
 	return n.do("POST", n.server.VerifyAddress(), "/v1/verify", body, edits...)
 }
 
-func mintToken(t *testing.T, jti string) string {
+func mintToken(t *testing.T, jti string, user ...map[string]any) string {
 	t.Helper()
+	if user == nil {
+		user = []map[string]any{{"id": "u1"}}
+	}
 	raw, err := mint.Token(mint.Spec{Alg: token.HS256, Key: secret, Claims: map[string]any{
 		"iss": "my-app", "aud": "jitsi", "sub": "meet.example.com", "room": "daily", "jti": jti, "exp": time.Now().Add(time.Hour).Unix(),
-		"context": map[string]any{"user": map[string]any{"id": "u1"}},
+		"context": map[string]any{"user": user[0]},
 	}})
 	must(t, err)
 	return raw
@@ -254,6 +257,39 @@ func TestVerify_AnswersWithLengthAndVerdict(t *testing.T) {
 	}
 	if events := n.audit.all(); len(events) != 2 {
 		t.Fatalf("%d events: a need for the token is no decision", len(events))
+	}
+}
+
+func TestVerify_AnAllowComesInLinesWhereTheyAreAcceptedAndCanSayIt(t *testing.T) {
+	n := start(t, base)
+	lines := header("Accept", "application/vnd.usher.lines")
+	r := n.verify(question(t, map[string]any{"token": mintToken(t, "a")}), lines)
+	if r.status != 200 || r.header.Get("Content-Type") != "application/vnd.usher.lines" || !strings.HasPrefix(r.raw, "{7\nallow\nt\n") {
+		t.Fatalf("%+v", r)
+	}
+	inJSON := n.verify(question(t, map[string]any{"id": "2", "token": mintToken(t, "a")}), header("Accept", "*/*"))
+	if inJSON.header.Get("Content-Type") != "application/json" || inJSON.body["allow"] != true {
+		t.Fatalf("%+v", inJSON)
+	}
+	grant, ok := inJSON.body["grant"].(string)
+	if !ok || !strings.Contains(r.raw, "\ngrant\n\""+grant+"\n") {
+		t.Errorf("grant %q, and in lines %q", grant, r.raw)
+	}
+	join := question(t, map[string]any{"id": "3", "grant": grant, "stage": "join", "room": "daily@conference.meet.example.com"})
+	if r := n.verify(join, lines); r.raw != "{2\nallow\nt\naffiliation\n\"member\n" {
+		t.Errorf("a join is answered with %q", r.raw)
+	}
+	for what, members := range map[string]map[string]any{
+		"a deny":       {"id": "4", "token": mintToken(t, "a") + "A"},
+		"a need":       {"id": "5", "grant": strings.Repeat("A", 43), "stage": "join", "room": "daily@conference.meet.example.com"},
+		"a line break": {"id": "6", "token": mintToken(t, "a", map[string]any{"name": "two\nlines"})},
+	} {
+		if r := n.verify(question(t, members), lines); r.status != 200 || r.header.Get("Content-Type") != "application/json" || r.body == nil {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+	if events := n.audit.all(); len(events) != 5 {
+		t.Errorf("%d events, want one for each but the need", len(events))
 	}
 }
 

@@ -27,7 +27,8 @@ func (s *Server) answerQuestion(c *fiber.Ctx) error {
 		return problem(c, fiber.StatusUnsupportedMediaType, "not-json", "Send the question as Content-Type: application/json.")
 	}
 	resp := c.Response()
-	out, said := s.answer(Actor(c), c.Request().Body(), resp.SwapBody(nil)[:0]) // fasthttp's own memory, which it uses again
+	out, said := s.answer(Actor(c), c.Request().Body(), formFor(c), resp.SwapBody(nil)[:0]) // fasthttp's own memory, which it uses again
+	mediaType := fiber.MIMEApplicationJSON
 	switch said {
 	case unread:
 		return problem(c, fiber.StatusBadRequest, "bad-question", string(out))
@@ -36,10 +37,20 @@ func (s *Server) answerQuestion(c *fiber.Ctx) error {
 	case unavailable:
 		resp.Header.Set(fiber.HeaderRetryAfter, retryAfter)
 		resp.SetStatusCode(fiber.StatusServiceUnavailable)
+	case inLines:
+		mediaType = wire.LinesType
 	}
-	resp.Header.SetContentType(fiber.MIMEApplicationJSON)
+	resp.Header.SetContentType(mediaType)
 	resp.SwapBody(out)
 	return nil
+}
+
+// formFor is how the caller reads an allow best.
+func formFor(c *fiber.Ctx) decide.Form {
+	if bytes.Contains(c.Request().Header.Peek(fiber.HeaderAccept), []byte(wire.LinesType)) {
+		return wire.Lines
+	}
+	return wire.JSON
 }
 
 // said is what kind of answer a question got.
@@ -47,14 +58,15 @@ type said int
 
 const (
 	judged      said = iota // a verdict, or that the token is needed
+	inLines                 // an allow, in lines
 	unavailable             // no verdict can be had now
 	unread                  // the question is malformed; the answer says why
 	reused                  // its id belongs to another question
 )
 
 // answer judges the question in body and appends to out what is to be said. It knows no HTTP, so that what a verdict
-// costs can be told apart from what HTTP costs.
-func (s *Server) answer(caller string, body, out []byte) ([]byte, said) {
+// costs can be told apart from what HTTP costs. An allow is told in the form that the caller reads, or else in JSON.
+func (s *Server) answer(caller string, body []byte, form decide.Form, out []byte) ([]byte, said) {
 	start := time.Now()
 	q, err := wire.ParseQuestion(body)
 	if err != nil {
@@ -65,13 +77,20 @@ func (s *Server) answer(caller string, body, out []byte) ([]byte, said) {
 		return out, reused
 	}
 	v := s.decide(&q, start)
+	told := v.Told(form)
 	if seen == fresh && !v.NeedToken {
 		s.settle(&q, &v, id, start)
 	}
 	if v.Problem != nil && v.Problem.Code.Info().Unavailable {
 		return wire.AppendUnavailable(out, v.Problem.Code, id), unavailable
 	}
-	return wire.AppendAnswer(out, &v, v.Told(), id), judged
+	if form == wire.Lines {
+		if out, ok := wire.AppendLines(out, &v, told); ok {
+			return out, inLines
+		}
+		told = v.Told(wire.JSON)
+	}
+	return wire.AppendAnswer(out, &v, told, id), judged
 }
 
 // decide asks the door, unless too many questions wait there already, or the client's address floods us with tokens

@@ -12,16 +12,29 @@ import (
 	"github.com/usher-im/usher/internal/token"
 )
 
-// EncodeProven writes what every allow says of a proven token, as members that follow others (each with a comma before
+// The forms in which an allow is told.
+const (
+	JSON decide.Form = iota
+	Lines
+)
+
+// EncodeProven writes what every allow says of a proven token, as members that follow others (in JSON each with a comma before
 // it): all of it for the question that showed the token, and what a join needs for one that came with the grant. It is
-// written by hand, since it stands on the way of every new token: encoding/json takes ten times as long.
-func EncodeProven(p *decide.Proven, given *decide.Given) (full, short []byte) {
+// written by hand, since it stands on the way of every new token: encoding/json takes ten times as long. Nil where a form
+// cannot say it.
+func EncodeProven(p *decide.Proven, given *decide.Given, form decide.Form) (full, short []byte) {
 	scratch := scratches.Get().(*[]byte)
 	defer scratches.Put(scratch)
 	b := appendAffiliation((*scratch)[:0], p)
 	joins := len(b)
 	b = appendIdentity(b, p, given)
 	*scratch = b
+	if form == Lines {
+		if full = inLines(b); full != nil {
+			short = inLines(b[:joins])
+		}
+		return full, short
+	}
 	full = bytes.Clone(b) // kept for long, so without room that is not used
 	return full, full[:joins:joins]
 }

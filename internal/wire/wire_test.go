@@ -186,7 +186,8 @@ func FuzzParseQuestion(f *testing.F) {
 // proven is a token as the golden answers show it, with what is told of it in full and for a join.
 type proven struct {
 	*decide.Proven
-	full, short []byte
+	full, short      []byte
+	lines, joinLines []byte
 }
 
 func newProven(t *testing.T, payload string, p *decide.Proven, given *decide.Given) proven {
@@ -195,8 +196,9 @@ func newProven(t *testing.T, payload string, p *decide.Proven, given *decide.Giv
 	p.Claims, p.User, p.RoomPolicy = &claims, policy.User(&claims), policy.Room(&claims)
 	p.ExpiresAt = 1790000000
 	given.Grant = []byte("q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")
-	full, short := EncodeProven(p, given)
-	return proven{p, full, short}
+	full, short := EncodeProven(p, given, JSON)
+	lines, joinLines := EncodeProven(p, given, Lines)
+	return proven{p, full, short, lines, joinLines}
 }
 
 // names are revocation keys that repeat two characters.
@@ -207,29 +209,39 @@ func names(of ...string) (all []revocation.Name) {
 	return all
 }
 
-func TestAnswer_AllowsAreWrittenAsTheGoldenFiles(t *testing.T) {
+// told is a verdict with what is told of its token, in both forms.
+type told struct {
+	verdict     decide.Verdict
+	json, lines []byte
+}
+
+// allows are the verdicts of the golden files answer-allow-*.
+func allows(t *testing.T) map[string]told {
+	t.Helper()
 	full := newProven(t, `{"iss":"my-app","sub":"meet.example.com","room":"daily","context":{"user":{"id":"u-1","name":"Ada \"A\" Lövelace"},"group":"staff","room":{"lobby":false,"password":"","security_bypass":true},"tenant":"acme"}}`,
 		&decide.Proven{Affiliation: "owner", RecheckAt: 1790000010},
 		&decide.Given{Features: []policy.Feature{{Name: "recording", Granted: true}, {Name: "livestreaming"}}, HasFeatures: true, RevocationKeys: names("k1", "k2")})
 	plain := newProven(t, `{"iss":"my-app","sub":"*","room":"*"}`, &decide.Proven{Affiliation: "member"}, &decide.Given{RevocationKeys: names("k1")})
 	user := newProven(t, `{"iss":"my-app","sub":"*","room":"*","user_id":"u-1"}`, &decide.Proven{Affiliation: "member"}, &decide.Given{RevocationKeys: names("k1")})
 	bypass := newProven(t, `{"iss":"my-app","sub":"*","room":"*","context":{"user":{"security_bypass":true}}}`, &decide.Proven{Affiliation: "owner"}, &decide.Given{})
-	for name, c := range map[string]struct {
-		verdict decide.Verdict
-		told    []byte
-	}{
-		"answer-allow-connect":       {decide.Verdict{TenantMismatch: true}, full.full},
-		"answer-allow-connect-plain": {decide.Verdict{}, plain.full},
-		"answer-allow-connect-user":  {decide.Verdict{}, user.full},
-		"answer-allow-guest":         {decide.Verdict{}, nil},
-		"answer-allow-join":          {decide.Verdict{}, bypass.short},
-		"answer-allow-join-mismatch": {decide.Verdict{TenantMismatch: true}, plain.short},
-		"answer-deny":                {decide.Verdict{Problem: &reason.Problem{Code: reason.RoomMismatch, Detail: "never shown"}}, nil},
-		"answer-deny-no-code":        {decide.Verdict{Problem: &reason.Problem{Code: reason.TokenExpired}}, nil},
-		"answer-need-token":          {decide.Verdict{NeedToken: true}, nil},
-	} {
+	return map[string]told{
+		"answer-allow-connect":       {decide.Verdict{TenantMismatch: true, Proven: full.Proven}, full.full, full.lines},
+		"answer-allow-connect-plain": {decide.Verdict{Proven: plain.Proven}, plain.full, plain.lines},
+		"answer-allow-connect-user":  {decide.Verdict{Proven: user.Proven}, user.full, user.lines},
+		"answer-allow-guest":         {decide.Verdict{}, nil, nil},
+		"answer-allow-join":          {decide.Verdict{Proven: bypass.Proven}, bypass.short, bypass.joinLines},
+		"answer-allow-join-mismatch": {decide.Verdict{TenantMismatch: true, Proven: plain.Proven}, plain.short, plain.joinLines},
+	}
+}
+
+func TestAnswer_IsWrittenAsTheGoldenFiles(t *testing.T) {
+	answers := allows(t)
+	answers["answer-deny"] = told{verdict: decide.Verdict{Problem: &reason.Problem{Code: reason.RoomMismatch, Detail: "never shown"}}}
+	answers["answer-deny-no-code"] = told{verdict: decide.Verdict{Problem: &reason.Problem{Code: reason.TokenExpired}}}
+	answers["answer-need-token"] = told{verdict: decide.Verdict{NeedToken: true}}
+	for name, c := range answers {
 		id, _ := decisionID(t, name)
-		sameJSON(t, name, AppendAnswer(nil, &c.verdict, c.told, id))
+		sameJSON(t, name, AppendAnswer(nil, &c.verdict, c.json, id))
 	}
 	id, _ := decisionID(t, "answer-unavailable")
 	sameJSON(t, "answer-unavailable", AppendUnavailable(nil, reason.KeyUnavailable, id))
