@@ -64,7 +64,7 @@ return function (usher, ask, client)
 			session:close(reason);
 			destroy_session(session, answer.text); -- on 0.12 closing does nothing to a hibernating WebSocket session
 			local report = usher.report(answer.decision_id, id, session.destroyed and outcome or "failed");
-			client.post("/v1/report", function () end, "", "", report);
+			client.post("/v1/report", function () end, report);
 		end
 		session.usher_refused = answer; -- for joins in the meantime
 		-- BOSH tells nobody that it closes: the session would hibernate and could be resumed.

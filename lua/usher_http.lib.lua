@@ -10,7 +10,7 @@ local max_connections, max_waiting, max_head, max_body = 32, 4096, 16 * 1024, 25
 -- else its status, where its body begins, and whether the connection may be kept.
 local function parse(buffer)
 	-- As the verifier nearly always begins: nothing is copied.
-	local promised, at = buffer:match("^HTTP/1%.1 200 OK\r\nDate: [%w ,:]+\r\nContent%-Type: %S+\r\nContent%-Length: (%d+)\r\n\r\n()");
+	local promised, at = buffer:match("^HTTP/1%.1 200 OK\r\nDate: [^\r]+\r\nContent%-Type: [^\r]+\r\nContent%-Length: (%d+)\r\n\r\n()");
 	if at and tonumber(promised) == #buffer - at + 1 and #buffer <= max_body then return 200, at, true; end
 	local stop = buffer:find("\r\n\r\n", 1, true);
 	if not stop and #buffer <= max_head then return nil; elseif not stop then return false; end
@@ -22,8 +22,8 @@ local function parse(buffer)
 	if got == length then return tonumber(status), stop + 4, not head:find("\nconnection:[^\n]*close"); end
 end
 
--- urls are tried in order; timeout is for a question as a whole. Returns post(path, callback, a, b, c), whose body is these
--- three texts. It returns a request, and calls back exactly once: then the request holds the status, a text, and where in it
+-- urls are tried in order; timeout is for a question as a whole. Returns post(path, callback, …), whose body is up to five
+-- texts. It returns a request, and calls back exactly once: then the request holds the status, a text, and where in it
 -- the body begins; or nil, and why.
 local function new(urls, timeout, credential)
 	local connect, resolver = require "net.connect".connect, require "net.resolvers.basic".new;
@@ -37,7 +37,7 @@ local function new(urls, timeout, credential)
 		if not host then error("usher_url must be http://host:port, but is " .. tostring(url)); end
 		endpoints[i] = { i = i, host = host, port = tonumber(port or 80), idle = {}, open = 0, queue = queue(max_waiting), before = "POST " .. path,
 			after = " HTTP/1.1\r\nHost: " .. authority .. (credential and "\r\nAuthorization: Bearer " .. credential or "")
-				.. "\r\nContent-Type: application/json\r\nContent-Length: " };
+				.. "\r\nAccept: application/vnd.usher.lines\r\nContent-Type: application/json\r\nContent-Length: " };
 	end
 	local pending, sweeping, expiring = {}, false, false; -- pending: the requests that have no answer yet
 
@@ -51,10 +51,10 @@ local function new(urls, timeout, credential)
 	end
 
 	local function send(link, request)
-		local at, a, b, c, conn = link.at, request[1], request[2], request[3], link.conn;
+		local at, a, b, c, d, e, conn = link.at, request[1], request[2], request[3], request[4], request[5], link.conn;
 		link.request, link.buffer, request.link, at.idle[link] = request, "", link, nil;
 		if not conn then return; end
-		local text = at.before .. request.path .. at.after .. #a + #b + #c .. "\r\n\r\n" .. a .. b .. c;
+		local text = at.before .. request.path .. at.after .. #a + #b + #c + #d + #e .. "\r\n\r\n" .. a .. b .. c .. d .. e;
 		-- The socket itself nearly always takes it all. Prosody would copy it first, and often send it a turn of its loop later.
 		-- A link of which Prosody holds something back is not kept: the next question would overtake that.
 		local sent, _, taken = conn:socket():send(text);
@@ -80,6 +80,8 @@ local function new(urls, timeout, credential)
 	local function attempt(request, at, why)
 		request.at, request.attempt = at, request.attempt + 1;
 		if request.attempt > 2 then return finish(request, nil, why); end
+		local link = request.attempt == 1 and not expiring and next(at.idle); -- nobody waits where one is idle
+		if link then return send(link, request); end
 		if not at.queue:push(request) then return finish(request, nil, "too many questions are waiting"); end
 		serve(at);
 	end
@@ -138,8 +140,8 @@ local function new(urls, timeout, credential)
 		if request then attempt(request, after(link.at), "cannot connect: " .. tostring(err)); end
 	end
 
-	return function (path, callback, a, b, c)
-		local request = { a, b, c, path = path, callback = callback, start = now(), attempt = 0 };
+	return function (path, callback, a, b, c, d, e)
+		local request = { a, b or "", c or "", d or "", e or "", path = path, callback = callback, start = now(), attempt = 0, at = nil, link = nil };
 		pending[request], sweeping = true, sweeping or add_timer(0.05, sweep);
 		attempt(request, endpoints[1]);
 		return request;

@@ -20,14 +20,14 @@ local function read(path)
 	return text;
 end
 
--- All golden files of one kind: name → text.
-function support.golden(kind)
+-- All golden files of one kind: name → text. They are in JSON, unless another ending is asked for.
+function support.golden(kind, ending)
 	local files, found = {}, io.popen("ls '" .. golden .. "'");
 	for name in found:lines() do
-		if name:find("^" .. kind .. "%-.*%.json$") then files[name] = read(golden .. name); end
+		if name:find("^" .. kind .. "%-.*%." .. (ending or "json") .. "$") then files[name] = read(golden .. name); end
 	end
 	found:close();
-	assert(next(files), "no golden files " .. kind .. "-*.json in " .. golden);
+	assert(next(files), "no golden files " .. kind .. "-* in " .. golden);
 	return files;
 end
 
