@@ -4,6 +4,7 @@
 --       authentication = "usher"
 
 local usher, http, parse_query = module:require "usher", module:require "usher_http", require "util.http".formdecode;
+local get_user_role, role = require "core.usermanager".get_user_role, nil; -- 0.12 has neither
 local ask, feed = usher.asker(http), module:require "usher_feed"(usher, usher.asker(http));
 
 local plain, refuse_guests = module:get_option_boolean("usher_plain") or nil, module:get_option_boolean("allow_empty_token") == false;
@@ -27,7 +28,7 @@ end
 
 -- The session that a client would go on with: named by its resumption id, or by the username that it asks for.
 local function find_previous(previd, wish)
-	for _, s in pairs(previd and prosody.full_sessions or {}) do if s.resumption_token == previd and s.host == host then return s; end end
+	if previd then for _, s in pairs(prosody.full_sessions) do if s.resumption_token == previd and s.host == host then return s; end end end
 	local user = prosody.hosts[host].sessions[wish or ""];
 	return user and select(2, next(user.sessions));
 end
@@ -41,18 +42,18 @@ local function fire(name, data)
 	return result;
 end
 
--- The whole of a login. Waits; returns a username, or throws a refusal.
+-- The whole of a login. Waits; returns a username and the role that goes with it, nil for Prosody to find; or throws a refusal.
 local function login(session, token, wish)
 	local room, tenant, previd = session.jitsi_web_query_room or "", session.jitsi_web_query_prefix or "", session.previd;
-	local previous, question = find_previous(previd, wish), { stage = "connect", host = host };
-	usher.set(session, { auth_token = token });
+	local previous = find_previous(previd, wish);
+	session.auth_token = token;
 	fire("pre-jitsi-authentication-fetch-key", session);
 	-- A session that comes back with its token keeps its id, so that a one-time jti knows its owner. Only whoever names the
 	-- secret resumption id is it: usernames are seen by everybody in a room.
 	local returns = token and previd and previous and previous.resumption_token == previd and previous.auth_token == token and previous.usher_id;
-	session.usher_id, question.previous_session = returns or nil, returns or nil;
-	question.room = room ~= "" and (tenant ~= "" and "[" .. tenant .. "]" or "") .. room .. "@" .. muc_domain or nil;
-	local answer = ask(session, question);
+	session.usher_id = returns or nil;
+	local address = room ~= "" and (tenant ~= "" and "[" .. tenant .. "]" or "") .. room .. "@" .. muc_domain or nil;
+	local answer = ask(session, { stage = "connect", host = host, room = address, previous_session = returns or nil });
 	session.base_type = session.base_type or "c2s"; -- 13's mod_saslauth asks even a session that is gone for it
 	if answer.unavailable then session.usher_token = token; end -- the client is told to try again, and may do so here
 	if session.destroyed or not answer.allow then refuse(answer.unavailable and "temporary-auth-failure" or answer.condition, answer.text); end
@@ -68,7 +69,10 @@ local function login(session, token, wish)
 	local username = fire("pre-jitsi-authentication", session)
 		or previous and not previous.destroyed and usher.identity(previous) == usher.identity(session) and previous.username;
 	fire("post-jitsi-authentication", session);
-	return type(username) == "string" and username or session.usher_id;
+	if type(username) == "string" then return username; end
+	-- Whom chance has named has no role of its own: Prosody 13 would look into a file for it at each login, and is asked once.
+	role = role or get_user_role and (get_user_role(session.usher_id, host) or {}).name;
+	return session.usher_id, role;
 end
 
 -- Where a message carries a username and the token. The username is a wish: it is granted where the same identity has
@@ -79,11 +83,12 @@ local sasl = {}; sasl.__index = sasl;
 local function new_sasl(session) return setmetatable({ session = session }, sasl); end
 function sasl:clean_clone() return new_sasl(self.session); end
 
+local browsers, natives = { ANONYMOUS = true }, { ANONYMOUS = true, OAUTHBEARER = true, PLAIN = plain };
+
 -- Who came by a URL has shown there what it has. Jitsi's client would take OAUTHBEARER wherever it is offered, for a password
 -- that it has not got.
 function sasl:mechanisms()
-	local native = self.session.secure and not self.session.jitsi_web_query_prefix or nil;
-	return { ANONYMOUS = true, OAUTHBEARER = native, PLAIN = plain and native };
+	return self.session.secure and not self.session.jitsi_web_query_prefix and natives or browsers;
 end
 
 function sasl:select(name) self.selected = self:mechanisms()[name] and name; return self.selected; end
@@ -98,8 +103,8 @@ function sasl:process(message)
 	if self.selected ~= "ANONYMOUS" then wish, token = (message or ""):match(patterns[self.selected]); end
 	if not token then return "failure", "malformed-request"; end
 	session.usher_token = nil;
-	local ok, result = pcall(login, session, token ~= "" and token or nil, wish);
-	if ok then self.username = result; return "success"; end
+	local ok, result, its_role = pcall(login, session, token ~= "" and token or nil, wish);
+	if ok then self.username, self.role = result, its_role; return "success"; end
 	usher.set(session, {});
 	if type(result) ~= "table" then module:log("error", "A login failed by an error: %s", result); result = no_answer; end
 	-- RFC 7628, section 3.2.2: there the failure follows when the client has seen a challenge.
@@ -115,7 +120,7 @@ module:provides("auth", { get_sasl_handler = new_sasl, users = function () retur
 module:hook_global("bosh-session", read_request);
 module:hook_global("websocket-session", read_request);
 -- mod_muc_usher asks through the host that let a session in: its grant, its profile, its connections.
-module:hook("usher-ask", function (event) return ask(event.session, event.question); end);
+module.environment.ask = ask;
 -- Jitsi's client names in its URL what it goes on with, others only now; and Prosody seeks that among its username's sessions.
 for _, version in ipairs { 2, 3 } do
 	module:hook("stanza/urn:xmpp:sm:" .. version .. ":resume", function (event)

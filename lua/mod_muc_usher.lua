@@ -17,7 +17,7 @@ local moderation_needs_token = module:get_option_boolean("token_verification_req
 -- With s2s_bidi other servers' stanzas come by the streams that we opened, too.
 local remote = { s2sin = true, s2sout = true };
 -- The verdicts are those on the joins that are being redone, by their stanza.
-local count_exempt, verdicts = module:measure("exempt", "counter"), setmetatable({}, { __mode = "k" });
+local nothing, count_exempt, verdicts = {}, module:measure("exempt", "counter"), setmetatable({}, { __mode = "k" });
 
 local function is_admin(address)
 	if not usermanager.get_jid_role then return usermanager.is_admin(address, host); end
@@ -46,39 +46,61 @@ local function refuse(origin, stanza, answer)
 	return true;
 end
 
+-- Prosody's way through a join is deep, and a stack that has to be doubled for it costs more than a question. So this has few
+-- variables of its own, and is reached from the hook by tail calls alone.
+local function redo(origin, stanza, verdict)
+	verdicts[stanza] = verdict;
+	prosody.core_post_stanza(origin, stanza);
+	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again
+	return true;
+end
+
 -- Waiting inside the hook and then going on would go on with what was true before: two first joins would make two
 -- rooms. So a join is judged, and then its stanza is handled once more from the start, with the verdict at hand.
 local function judge(origin, stanza, question)
-	local token = origin.auth_token;
+	local token, modules = origin.auth_token, (prosody.hosts[question.host] or nothing).modules or nothing;
 	-- The host that let a session in asks for it; a session of no such host shows what it has.
-	local ok, answer = pcall((prosody.hosts[question.host] or prosody).events.fire_event, "usher-ask", { session = origin, question = question });
-	if ok and not answer then ok, answer = pcall(ask_directly, origin, question); end
+	local ok, answer = pcall(modules.auth_usher and modules.auth_usher.ask or ask_directly, origin, question);
 	if not ok then module:log("error", "A join failed by an error: %s", answer); end
 	answer = origin.usher_refused or ok and answer or no_verdict;
-	if origin.auth_token ~= token and not origin.destroyed then return judge(origin, stanza, question); end -- it came back with another
-	if origin.destroyed then return; elseif not answer.allow then return refuse(origin, stanza, answer); end
+	if origin.destroyed then return true; elseif origin.auth_token ~= token then return judge(origin, stanza, question); end -- it came back with another
+	if not answer.allow then return refuse(origin, stanza, answer); end
 	-- Prosody may have noted a tenant's name for the room, which Jitsi's mapper has since turned into the room's own.
-	answer.stage, verdicts[stanza], (origin.directed or {})[stanza.attr.to] = question.stage, answer, true;
-	prosody.core_post_stanza(origin, stanza);
-	verdicts[stanza] = nil; -- whoever takes the stanza up again later (a lock, a queue) has it judged again
+	if origin.directed then origin.directed[stanza.attr.to] = true; end
+	answer.stage = question.stage;
+	return redo(origin, stanza, answer);
 end
 
 local watchers = { error = function (_, err) module:log("error", "A join failed by an error: %s", err); end };
 
+-- Has a join judged, unless it has been: then nothing is returned, and it goes on.
+local function hold(origin, stanza, stage, address, room)
+	local verdict = verdicts[stanza];
+	-- A room that went while we asked is one that does not exist, which is another question.
+	if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
+	if is_exempt(origin, stanza.attr.from) then verdicts[stanza] = { stage = "create" }; return; end
+	if remote[origin.type] then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
+	local question = { stage = stage, host = origin.host or host, room = address,
+		room_requires_auth = room and room._data.allowUnauthenticatedAccess == false };
+	-- Who sets another's join going (a focus whose arrival opens the room) must not wait for it in the midst of his own.
+	if (origin.thread or {}).thread == coroutine.running() then return judge(origin, stanza, question); end
+	async.runner(function () judge(origin, stanza, question); end, watchers):run(true);
+	return true;
+end
+
 local function gate(stage)
-	return function (event)
-		local origin, stanza, verdict = event.origin, event.stanza, verdicts[event.stanza];
-		-- A room that went while we asked is one that does not exist, which is another question.
-		if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
-		if is_exempt(origin, stanza.attr.from) then return; end
-		if remote[origin.type] then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
-		local question = { stage = stage, host = origin.host or host, room = event.room.jid };
-		question.room_requires_auth = event.room._data.allowUnauthenticatedAccess == false;
-		-- Who sets another's join going (a focus whose arrival opens the room) must not wait for it in the midst of his own.
-		if (origin.thread or {}).thread == coroutine.running() then judge(origin, stanza, question);
-		else async.runner(function () judge(origin, stanza, question); end, watchers):run(true); end
-		return true;
-	end;
+	return function (event) return hold(event.origin, event.stanza, stage, event.room.jid, event.room); end;
+end
+
+-- What will be a join is judged before Prosody makes a room and an occupant for it (at -2), which it would do again. What else
+-- becomes one, and what was left to a module's own way of joining, the gates below hold.
+local function foresee(event)
+	local stanza = event.stanza;
+	if verdicts[stanza] or stanza.attr.type or not stanza:get_child("x", muc_ns) then return; end
+	local address = jid.bare(stanza.attr.to);
+	local room = prosody.hosts[host].modules.muc.get_room_from_jid(address);
+	if room == false or room and (room._data.destroyed or room:get_occupant_by_real_jid(stanza.attr.from)) then return; end
+	return hold(event.origin, stanza, room and "join" or "create", address, room);
 end
 
 -- Whether something is ours to do, and not that of a Jitsi module that is loaded.
@@ -88,14 +110,14 @@ local function settle_in(event)
 	local room, occupant, verdict = event.room, event.occupant, verdicts[event.stanza] or {};
 	-- What comes last is a refusal: for a lock (-30), or for the nick of the occupant whom we are handed then.
 	local locked = not event.is_new_room and (room._data.locked or 0) > os.time();
-	if locked or occupant.bare_jid ~= jid.bare(event.stanza.attr.from) then return; end
+	if locked or next(occupant.sessions) and occupant.bare_jid ~= jid.bare(event.stanza.attr.from) then return; end
 	local secret, join = room:get_password(), event.stanza:get_child("x", muc_ns);
 	local knows = secret and join and join:get_child_text("password", muc_ns) == secret;
 	local current, affiliation = room:get_affiliation(occupant.bare_jid), applies("affiliation", "token_affiliation") and verdict.affiliation;
 	-- The role that another module has chosen stays: Jitsi's mod_fmuc makes visitors.
 	local newcomer, chosen = not current and room:get_members_only(), occupant.role ~= room:get_default_role(current) and occupant.role;
 	-- Past password and lobby, for whom the token says so.
-	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or {}).security_bypass then
+	if applies("room_policy", "token_security_ondemand") and (verdict.room_policy or nothing).security_bypass then
 		if secret and join and not knows then join:remove_children("password", muc_ns):text_tag("password", secret, { xmlns = muc_ns }); end
 		affiliation = affiliation or newcomer and "member";
 	elseif (newcomer or secret) and not knows then
@@ -110,7 +132,7 @@ end
 
 -- Lobby rooms are made by Jitsi's mod_muc_lobby_rooms; these are its events, which nobody hears where it is not loaded.
 local function set_up_room(event)
-	local room, policy = event.room, (verdicts[event.stanza] or {}).room_policy or {};
+	local room, policy = event.room, (verdicts[event.stanza] or nothing).room_policy or nothing;
 	if not applies("room_policy", "token_security_ondemand") then return; end
 	local lobby, fire = room._data.lobbyroom, prosody.events.fire_event;
 	if policy.lobby == true and not lobby then fire("create-lobby-room", { room = room, skip_display_name_check = true }); end
@@ -125,6 +147,7 @@ end
 
 -- mod_auth_usher asks again about those who are inside, but not about whom nobody has asked about at the door.
 module:hook_global("usher-exempt", function (event) return event.host == host and exempts(event.from) or nil; end);
+module:hook("presence/full", foresee, -1);
 -- 99, as upstream's check of tokens: after token_no_wildcard (100), before limits, locks and lobby.
 module:hook("muc-room-pre-create", gate("create"), 99);
 module:hook("muc-occupant-pre-join", gate("join"), 99);

@@ -141,6 +141,36 @@ func TestJoin_IsOneQuestionWithoutTheToken(t *testing.T) {
 	})
 }
 
+// Prosody makes a room and an occupant before it fires the first of these events, and would do it twice for each join.
+func TestJoin_IsJudgedBeforeAnythingIsMadeForIt(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		s.Lua(t, `prosody.seen = "";
+			for _, name in ipairs { "muc-room-pre-create", "muc-occupant-pre-join" } do
+				module:context("conference.meet.example.com"):hook(name, function () prosody.seen = prosody.seen .. name .. " "; end, 1000);
+			end`, nil)
+		saw := func(what, want string) {
+			t.Helper()
+			var seen string
+			s.Lua(t, `local seen = prosody.seen; prosody.seen = ""; return seen;`, &seen)
+			if strings.TrimSpace(seen) != want {
+				t.Errorf("%s: the room's modules saw %q, want %q", what, seen, want)
+			}
+		}
+		alice := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"room": "daily"})})
+		alice.MustBeRefused("weekly", "alice")
+		saw("a refused join that would make a room", "")
+		alice.MustJoin("daily", "alice")
+		saw("a join that makes a room", "muc-room-pre-create muc-occupant-pre-join")
+		bob := s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": "bob"})})
+		bob.MustJoin("daily", "bob")
+		saw("a join", "muc-occupant-pre-join")
+		s.Login(t, e2e.Who{Token: e2e.Token(t, e2e.Claims{"jti": "carol", "room": "weekly"})}).MustBeRefused("daily", "carol")
+		saw("a refused join", "")
+	})
+}
+
 func TestJoin_TheTokenGivesTheAffiliationNotHavingComeFirst(t *testing.T) {
 	cases := []struct {
 		user e2e.Claims

@@ -114,6 +114,34 @@ func TestDropIn_AModuleMayGiveTheUsername(t *testing.T) {
 	})
 }
 
+// Prosody 13 reads a role out of the user's file at each login. Whom chance has named has none, so it is asked once.
+func TestDropIn_WhomChanceHasNamedHasTheHostsRoleAndOthersTheirOwn(t *testing.T) {
+	setup := e2e.Setup{Host: `default_user_role = "prosody:guest"`, Admins: []string{"chosen@meet.example.com"}}
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, setup)
+		mustHave := func(v *e2e.Visitor, want string) {
+			t.Helper()
+			if release.Name == "0.12" {
+				want = "no role" // it knows none
+			}
+			var role string
+			s.Lua(t, fmt.Sprintf(`local role = prosody.full_sessions[%q].role; return role and role.name or "no role";`, v.JID), &role)
+			if role != want {
+				t.Errorf("%s has the role %q, want %q", v.JID, role, want)
+			}
+		}
+		s.Lua(t, `prosody.chosen = function () return "chosen"; end; prosody.events.add_handler("pre-jitsi-authentication", prosody.chosen);`, nil)
+		mustHave(s.Login(t, e2e.Who{Token: user(t, "u1")}), "prosody:operator")
+		s.Lua(t, `prosody.events.remove_handler("pre-jitsi-authentication", prosody.chosen);`, nil)
+		for _, id := range []string{"u2", "u3"} {
+			mustHave(s.Login(t, e2e.Who{Token: user(t, id)}), "prosody:guest")
+		}
+		s.Lua(t, `prosody.events.add_handler("pre-jitsi-authentication", prosody.chosen);`, nil)
+		mustHave(s.Login(t, e2e.Who{Token: user(t, "u4")}), "prosody:operator")
+	})
+}
+
 func TestDropIn_ASessionMayAskForAContext(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
 		s.Lua(t, `prosody.events.add_handler("pre-jitsi-authentication-fetch-key", function (session) session.contextRequired = true; end);`, nil)
