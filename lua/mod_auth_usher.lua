@@ -69,8 +69,9 @@ local function login(session, token, wish)
 	local username = fire("pre-jitsi-authentication", session)
 		or previous and not previous.destroyed and usher.identity(previous) == usher.identity(session) and previous.username;
 	fire("post-jitsi-authentication", session);
-	if type(username) == "string" then return username; end
-	-- Whom chance has named has no role of its own: Prosody 13 would look into a file for it at each login, and is asked once.
+	username = type(username) == "string" and username or returns;
+	if username then return username; end
+	-- Whom chance has just named has no role of its own: Prosody 13 would look into a file for it at each login, and is asked once.
 	role = role or get_user_role and (get_user_role(session.usher_id, host) or {}).name;
 	return session.usher_id, role;
 end

@@ -142,6 +142,45 @@ func TestDropIn_WhomChanceHasNamedHasTheHostsRoleAndOthersTheirOwn(t *testing.T)
 	})
 }
 
+// Who comes back under the name of a session that goes meanwhile may have a role of its own, which is nobody else's.
+func TestDropIn_TheRoleOfWhoComesBackIsNobodyElses(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		if release.Name == "0.12" {
+			return // it knows no roles of sessions
+		}
+		s := e2e.Start(t, release, e2e.Setup{Global: "usher_timeout = 60"})
+		role := func(v *e2e.Visitor) (name string) {
+			s.Lua(t, fmt.Sprintf(`return prosody.full_sessions[%q].role.name;`, v.JID), &name)
+			return name
+		}
+		alice := s.Login(t, e2e.Who{Token: user(t, "alice")})
+		id := enable(alice)
+		name, _, _ := strings.Cut(alice.JID, "@")
+		s.Lua(t, fmt.Sprintf(`prosody.hosts["meet.example.com"].authz.set_user_role(%q, "prosody:admin");
+			require "core.modulemanager".reload("meet.example.com", "auth_usher");`, name), nil)
+		s.Gate.Hold()
+		back := s.Connect(t, e2e.Who{Token: user(t, "alice"), Query: url.Values{"previd": {id}}})
+		back.MustSend(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>`)
+		if _, err := s.Gate.Arrived(e2e.Context(t), "connect", 2); err != nil {
+			t.Fatal(err)
+		}
+		s.Lua(t, fmt.Sprintf(`local session = prosody.full_sessions[%q];
+			session.resumption_token = nil; -- or it would hibernate
+			require "core.sessionmanager".destroy_session(session);`, alice.JID), nil)
+		s.Gate.Release()
+		back.MustExpect("to be let in", func(e *client.Element) bool { return e.Name() == "success" })
+		var own string
+		s.Lua(t, fmt.Sprintf(`return prosody.hosts["meet.example.com"].authz.get_user_role(%q).name;`, name), &own)
+		if own != "prosody:admin" {
+			t.Fatalf("alice has the role %s", own)
+		}
+		if got := role(s.Login(t, e2e.Who{Token: user(t, "bob")})); got == own {
+			t.Errorf("bob has alice's role %s", got)
+		}
+	})
+}
+
 func TestDropIn_ASessionMayAskForAContext(t *testing.T) {
 	each(t, e2e.Setup{}, func(t *testing.T, s *e2e.Stack) {
 		s.Lua(t, `prosody.events.add_handler("pre-jitsi-authentication-fetch-key", function (session) session.contextRequired = true; end);`, nil)
