@@ -30,11 +30,11 @@ local function exempts(from)
 	return is_admin(bare) or allowlist:contains(bare) or allowlist:contains(jid.host(bare));
 end
 
-local function is_exempt(origin, from)
+local function is_exempt(origin, from, noted)
 	-- A name that a login has drawn by chance is on no list: of its bearer the host alone can be.
 	if from == origin.full_jid and origin.username == origin.usher_id and not allowlist:contains(origin.host) then return false; end
 	local exempt = exempts(from) or remote[origin.type] and s2s_allow:contains(jid.host(from));
-	if exempt then count_exempt(1); module:log("info", "%s is exempt from being asked about", from); end
+	if exempt and not noted then count_exempt(1); module:log("info", "%s is exempt from being asked about", from); end
 	return exempt;
 end
 
@@ -78,7 +78,7 @@ local function hold(origin, stanza, stage, address, room)
 	local verdict = verdicts[stanza];
 	-- A room that went while we asked is one that does not exist, which is another question.
 	if verdict and (verdict.stage == stage or verdict.stage == "create") then return; end
-	if is_exempt(origin, stanza.attr.from) then verdicts[stanza] = { stage = "create" }; return; end
+	if is_exempt(origin, stanza.attr.from, verdict) then verdicts[stanza] = verdict or {}; return; end -- for no stage, so it is looked at again
 	if remote[origin.type] then return refuse(origin, stanza, { condition = "not-allowed", text = "Users of other servers are not admitted." }); end
 	local question = { stage = stage, host = origin.host or host, room = address,
 		room_requires_auth = room and room._data.allowUnauthenticatedAccess == false };

@@ -313,3 +313,32 @@ func TestRace_WhatOthersWaitForInAJoinTakesNoRoomFromIt(t *testing.T) {
 		}
 	})
 }
+
+// Whoever is exempt when a join comes need not be when it goes on.
+func TestRace_AnExemptJoinThatIsHeldBackIsJudgedWhenItGoesOn(t *testing.T) {
+	e2e.EachProsody(t, func(t *testing.T, release prosody.Release) {
+		t.Parallel()
+		s := e2e.Start(t, release, e2e.Setup{})
+		s.Lua(t, lock+`
+			local authz = prosody.hosts["conference.meet.example.com"].authz;
+			prosody.admin = true;
+			function authz.get_jid_role() return prosody.admin and { name = "prosody:admin" } or nil; end
+			function authz.get_jid_roles() return { ["prosody:admin"] = prosody.admin }; end`, nil)
+		admin := s.Login(t, e2e.Who{Domain: e2e.GuestDomain})
+		mustAsk(t, admin, "daily", "admin")
+		if _, err := admin.Ping(e2e.Context(t)); err != nil { // its join has been held back
+			t.Fatal(err)
+		}
+		s.Lua(t, `prosody.admin = false;`, nil)
+		s.Login(t, e2e.Who{Token: e2e.Token(t, nil)}).MustJoin("daily", "focus")
+		_, err := admin.Joined(e2e.Context(t), e2e.Room("daily"))
+		var refused *client.StanzaError
+		if !errors.As(err, &refused) {
+			t.Errorf("the join of who is exempt no longer ended with: %v", err)
+		}
+		mustLog(t, s, 0, "/focus") // what was logged before it is here as well
+		if n := strings.Count(s.Prosody.Log.String(), "is exempt from being asked about"); n != 1 {
+			t.Errorf("one exempt join was noted %d times", n)
+		}
+	})
+}
