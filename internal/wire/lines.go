@@ -42,7 +42,7 @@ func inLines(members []byte) []byte {
 	}
 	object := append([]byte{'{'}, members[1:]...) // without the first comma
 	s := scanner{in: append(object, '}')}
-	b, n := s.membersInLines([]byte{0})
+	b, n := s.membersInLines(make([]byte, 1, len(members)))
 	if n < 0 {
 		return nil
 	}
@@ -97,6 +97,7 @@ func (s *scanner) valueInLines(b []byte) (_ []byte, ok bool) {
 	if n < 0 {
 		return nil, false
 	}
-	opening := append(strconv.AppendInt([]byte{kind}, int64(n), 10), '\n')
+	var room [24]byte
+	opening := append(strconv.AppendInt(append(room[:0], kind), int64(n), 10), '\n')
 	return slices.Insert(b, start, opening...), true
 }

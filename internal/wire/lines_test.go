@@ -91,6 +91,9 @@ func TestLines_AllowsAreWrittenAsTheGoldenFilesAndSayWhatTheJSONSays(t *testing.
 		if !ok || !bytes.Equal(got, want) {
 			t.Errorf("%s:\n got %q\nwant %q", name, got, want)
 		}
+		if cap(c.lines) > len(c.json) {
+			t.Errorf("%s: %d bytes are kept for %d", name, cap(c.lines), len(c.lines))
+		}
 		if told := whole(t, got); !reflect.DeepEqual(told, any(allow(t, golden(t, name)))) {
 			t.Errorf("%s: lines say %v", name, told)
 		}
