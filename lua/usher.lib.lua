@@ -141,7 +141,7 @@ function lib.asker(http)
 		local request = client.post("/v1/verify", done, lib.encode(question, ours .. asked, about, grant, token, careful));
 		wait();
 		local status, text = request[1], request[2];
-		if status == 400 and token and not careful then return ask_once(question, about, grant, token, true); end
+		if status == 400 and token and not careful and escaped(token) ~= token then return ask_once(question, about, grant, token, true); end
 		if status ~= 200 and status ~= 503 then module:log(status and "error" or "warn", "No verdict: %s", status and "HTTP " .. status or text); end
 		return lib.read(status, text, request[3]);
 	end

@@ -44,6 +44,21 @@ describe("a question", function ()
 		end
 	end);
 
+	it("is asked once more with care where the verifier cannot read it, if its token can be why", function ()
+		local asked;
+		local function option(_, _, default) return default; end
+		_G.module = { get_option_string = option, get_option_array = option, get_option_number = option, log = function () end };
+		package.loaded["util.async"] = { waiter = function () return function () end, function () end; end };
+		local ask = usher.asker { new = function ()
+			return function (_, _, ...) asked[#asked + 1] = table.concat { ... }; return { 400, "{}" }; end;
+		end };
+		for token, times in pairs { ["a.b.c"] = 1, ["a.é.c"] = 1, ["a\n.b.c"] = 2, ["a.\255.c"] = 2 } do
+			asked = {};
+			assert.equal(usher.no_verdict, ask({ auth_token = token }, { stage = "connect", host = "h" }));
+			assert.equal(times, #asked);
+		end
+	end);
+
 	it("has its members in the order of the contract", function ()
 		local built = plain { remote_ip = "192.0.2.1", stage = "join", grant = "g" };
 		assert.equal('{"id":"i","grant":"g","stage":"join"' .. ours .. ',"remote_ip":"192.0.2.1"}', built);
