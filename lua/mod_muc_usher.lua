@@ -95,10 +95,10 @@ end
 -- What will be a join is judged before Prosody makes a room and an occupant for it (at -2), which it would do again. What else
 -- becomes one, and what was left to a module's own way of joining, the gates below hold.
 local function foresee(event)
-	local stanza = event.stanza;
-	if verdicts[stanza] or stanza.attr.type or not stanza:get_child("x", muc_ns) then return; end
+	local stanza, muc = event.stanza, prosody.hosts[host].modules.muc;
+	if not muc or verdicts[stanza] or stanza.attr.type or not stanza:get_child("x", muc_ns) then return; end
 	local address = jid.bare(stanza.attr.to);
-	local room = prosody.hosts[host].modules.muc.get_room_from_jid(address);
+	local room = muc.get_room_from_jid(address);
 	if room == false or room and (room._data.destroyed or room:get_occupant_by_real_jid(stanza.attr.from)) then return; end
 	return hold(event.origin, stanza, room and "join" or "create", address, room);
 end
